@@ -1,0 +1,1 @@
+"""Rows and, later, pictures: from files to Examples, every row accounted for. No torch."""

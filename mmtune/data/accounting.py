@@ -1,0 +1,116 @@
+"""Every row accounted for: counts per source and reason, the limit on bad rows, the ledger."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmtune.errors import DataError
+from mmtune.types import Dropped, Example
+
+_PLACES = 3
+_DETAIL_CHARS = 200
+
+
+@dataclass(slots=True)
+class RowCounts:
+    """A source's rows as they are read: `seen == kept + dropped` at any time."""
+
+    source: str
+    kept: int = 0
+    by_reason: Counter[str] = field(default_factory=Counter)
+    first_dropped: list[Dropped] = field(default_factory=list)
+    unanswered: int = 0
+    """Kept dialogues whose last turn is the user's: that turn is not learnt."""
+
+    @property
+    def dropped(self) -> int:
+        return self.by_reason.total()
+
+    @property
+    def seen(self) -> int:
+        return self.kept + self.dropped
+
+    def add(self, row: Example | Dropped) -> None:
+        """Count one row."""
+        if isinstance(row, Dropped):
+            self.by_reason[row.reason] += 1
+            if len(self.first_dropped) < _PLACES:
+                self.first_dropped.append(row)
+            return
+        self.kept += 1
+        self.unanswered += bool(row.turns) and row.turns[-1].role == "user"
+
+    def reject(self, dropped: Dropped) -> None:
+        """A row that was counted as kept proves unusable later on (too many tokens, say)."""
+        self.kept -= 1
+        self.add(dropped)
+
+    def described(self) -> str:
+        """One line: `alpaca: 22,071 rows: 22,061 kept, 10 dropped (10 empty_answer)`."""
+        line = f"{self.source}: {self.seen:,} rows: {self.kept:,} kept, {self.dropped:,} dropped"
+        if self.by_reason:
+            line += f" ({_reasons(self.by_reason)})"
+        if self.unanswered:
+            line += f"; {self.unanswered:,} end with a user turn, which is left off"
+        return line
+
+
+def counted(rows: Iterable[Example | Dropped], counts: RowCounts) -> Iterator[Example | Dropped]:
+    """The same rows, each counted as it passes."""
+    for row in rows:
+        counts.add(row)
+        yield row
+
+
+def check_bad_rows(counts: Iterable[RowCounts], max_fraction: float) -> None:
+    """Raises DataError with one message for each source that has no usable row, or of whose rows
+    more than `max_fraction` (0 to 1) are unusable."""
+    faults = [
+        _fault(source, max_fraction)
+        for source in counts
+        if not source.kept or source.dropped > max_fraction * source.seen
+    ]
+    if faults:
+        raise DataError(*faults)
+
+
+def write_ledger(path: Path, dropped: Iterable[Dropped]) -> None:
+    """Append one JSON object a line (source, where, reason, detail), on disk when this returns."""
+    lines = "".join(f"{json.dumps(_entry(item))}\n" for item in dropped)
+    if not lines:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as handle:
+        handle.write(lines)
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
+def _entry(item: Dropped) -> dict[str, str]:
+    detail = item.detail
+    if len(detail) > _DETAIL_CHARS:
+        detail = detail[:_DETAIL_CHARS] + "..."
+    return {
+        "source": item.source,
+        "where": item.where,
+        "reason": item.reason,
+        "detail": detail,
+    }
+
+
+def _fault(counts: RowCounts, max_fraction: float) -> str:
+    if not counts.seen:
+        return f"{counts.source}: has no rows."
+    places = "; ".join(f"{d.where} {d.reason}: {_entry(d)['detail']}" for d in counts.first_dropped)
+    return (
+        f"{counts.source}: {counts.dropped:,} of {counts.seen:,} rows cannot be used "
+        f"({_reasons(counts.by_reason)}), more than data.max_bad_rows_fraction ({max_fraction:g}) "
+        f"allows. The first: {places}. Mend the rows, or raise the fraction to leave them out."
+    )
+
+
+def _reasons(by_reason: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in by_reason.most_common())

@@ -1,0 +1,113 @@
+"""Encoded samples as flat arrays on disk: fast to open again, shared by ranks, never all in RAM."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mmtune.encoding.samples import TokenSample
+
+_COMPLETE = "store.json"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStore:
+    """Samples end to end; sample n lies at `offsets[n]` to `offsets[n + 1]`."""
+
+    ids: np.ndarray
+    """int32 [tokens]"""
+    supervised: np.ndarray
+    """bool [tokens]"""
+    offsets: np.ndarray
+    """int64 [samples + 1]"""
+    source_numbers: np.ndarray
+    """int32 [samples], index into `sources`"""
+    num_targets: np.ndarray
+    """int64 [samples], tokens learnt"""
+    id_bytes: np.ndarray
+    """uint8, the example ids end to end"""
+    id_offsets: np.ndarray
+    """int64 [samples + 1]"""
+    sources: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int64 [samples], tokens of each."""
+        return np.diff(self.offsets)
+
+    def example_id(self, number: int) -> str:
+        start, stop = self.id_offsets[number : number + 2]
+        return bytes(self.id_bytes[start:stop]).decode()
+
+    def sample(self, number: int) -> TokenSample:
+        """Sample `number`, its arrays views of the store's."""
+        start, stop = self.offsets[number : number + 2]
+        return TokenSample(
+            ids=self.ids[start:stop],
+            supervised=self.supervised[start:stop],
+            example_id=self.example_id(number),
+            source=self.sources[self.source_numbers[number]],
+        )
+
+
+def write_store(folder: Path, batches: Iterable[Sequence[TokenSample]]) -> TokenStore:
+    """Write samples to `folder` as they come, then open them. A marker is written last, so that a
+    store cut short is never taken for a whole one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _COMPLETE).unlink(missing_ok=True)
+    offsets, numbers, targets, id_offsets = [0], [], [], [0]
+    sources: dict[str, int] = {}
+    with (
+        open(folder / "ids.bin", "wb") as ids,
+        open(folder / "supervised.bin", "wb") as supervised,
+        open(folder / "example_ids.bin", "wb") as names,
+    ):
+        for sample in (sample for batch in batches for sample in batch):
+            name = sample.example_id.encode()
+            ids.write(sample.ids.astype(np.int32).tobytes())
+            supervised.write(sample.supervised.astype(np.bool_).tobytes())
+            names.write(name)
+            offsets.append(offsets[-1] + len(sample.ids))
+            id_offsets.append(id_offsets[-1] + len(name))
+            numbers.append(sources.setdefault(sample.source, len(sources)))
+            targets.append(int(np.count_nonzero(sample.supervised[1:])))
+    np.save(folder / "offsets.npy", np.array(offsets, dtype=np.int64))
+    np.save(folder / "id_offsets.npy", np.array(id_offsets, dtype=np.int64))
+    np.save(folder / "source_numbers.npy", np.array(numbers, dtype=np.int32))
+    np.save(folder / "num_targets.npy", np.array(targets, dtype=np.int64))
+    temporary = folder / f"{_COMPLETE}.tmp"
+    temporary.write_text(json.dumps({"samples": len(numbers), "sources": list(sources)}))
+    os.replace(temporary, folder / _COMPLETE)
+    return open_store(folder)
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether `write_store` came to its end there."""
+    return (folder / _COMPLETE).exists()
+
+
+def open_store(folder: Path) -> TokenStore:
+    """Map a store that `write_store` finished."""
+    about = json.loads((folder / _COMPLETE).read_text())
+    return TokenStore(
+        ids=_mapped(folder / "ids.bin", np.int32),
+        supervised=_mapped(folder / "supervised.bin", np.bool_),
+        offsets=np.load(folder / "offsets.npy"),
+        source_numbers=np.load(folder / "source_numbers.npy"),
+        num_targets=np.load(folder / "num_targets.npy"),
+        id_bytes=_mapped(folder / "example_ids.bin", np.uint8),
+        id_offsets=np.load(folder / "id_offsets.npy"),
+        sources=tuple(about["sources"]),
+    )
+
+
+def _mapped(path: Path, dtype: type) -> np.ndarray:
+    if path.stat().st_size == 0:
+        return np.zeros(0, dtype=dtype)  # an empty file cannot be mapped
+    return np.memmap(path, dtype=dtype, mode="r")

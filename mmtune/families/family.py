@@ -1,0 +1,90 @@
+"""The Family protocol: everything the house needs to know about one kind of model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from mmtune.encoding.batches import Batch
+from mmtune.encoding.store import TokenStore
+from mmtune.types import Conversation
+
+FAMILIES = {"text": "mmtune.families.text"}
+"""Module of each family, imported when it is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model ready for work, with what it needs beside it."""
+
+    model: nn.Module
+    """What is trained: its forward is handed to the objective."""
+    tokenizer: Any
+    chat_format: Any
+    device: torch.device
+    section: Any
+    """The recipe's `model` section"""
+    notes: tuple[str, ...] = ()
+    """What loading decided, one sentence each, to be printed"""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSettings:
+    """How answers are sampled; temperature 0 is greedy."""
+
+    max_new_tokens: int = 64
+    temperature: float = 0.0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    batch_size: int = 32
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One answer."""
+
+    example_id: str
+    text: str
+    stopped: bool
+    """False where `max_new_tokens` cut the answer off"""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class Family(Protocol):
+    """A module with these functions."""
+
+    def load(
+        self, section: Any, device: torch.device, *, seed: int, supervise: str
+    ) -> Loaded: ...
+
+    def batch(
+        self, store: TokenStore, numbers: Sequence[int], keys: Sequence[int], pad_id: int | None
+    ) -> Batch: ...
+
+    def objective(self, section: Any) -> Any: ...
+
+    def generate(
+        self, loaded: Loaded, conversations: Sequence[Conversation], settings: GenerationSettings
+    ) -> list[Output]: ...
+
+    def with_noise(self, loaded: Loaded, neftune_alpha: float) -> Loaded: ...
+
+    def save_memory(self, loaded: Loaded) -> None: ...
+
+    def save(self, loaded: Loaded, folder: Path) -> None: ...
+
+
+Objective = Any
+"""(model, batch) -> Tensor, float32 [documents]: sums, never means."""
+
+__all__ = ["FAMILIES", "Family", "GenerationSettings", "Loaded", "Objective", "Output", "family"]
+
+
+def family(name: str) -> Family:
+    """The family of that name."""
+    return import_module(FAMILIES[name])  # type: ignore[return-value]

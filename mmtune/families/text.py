@@ -1,0 +1,212 @@
+"""The text family: causal language models of transformers."""
+
+import re
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from mmtune.config.recipe import TextModel
+from mmtune.encoding.batches import TokenBatch, pack, pad
+from mmtune.encoding.chat_format import ChatFormat, chat_format
+from mmtune.encoding.store import TokenStore
+from mmtune.errors import FormatError, ModelError
+from mmtune.families.adapters import apply_adapter, merged, save_adapter
+from mmtune.families.attention import (
+    BACKENDS,
+    choose_attention,
+    document_arguments,
+    verify_isolation,
+)
+from mmtune.families.embeddings import resize_embeddings
+from mmtune.families.family import Loaded, Objective
+from mmtune.families.generation import generate
+from mmtune.families.head import head_parameters, hidden_scale, verify_head
+from mmtune.families.noise import neftune_noise, noisy_embeddings
+from mmtune.families.parameters import freeze
+from mmtune.families.residual_dropout import add_residual_dropout
+from mmtune.objectives.next_token import next_token
+from mmtune.pocket.shipped import weights_folder
+
+__all__ = ["LanguageModel", "batch", "generate", "load", "objective", "save"]
+
+
+class LanguageModel(nn.Module):
+    """A causal language model seen as hidden states and a head, so that no one makes its logits
+    at positions where nothing is learnt."""
+
+    def __init__(self, network: nn.Module, neftune_alpha: float = 0.0) -> None:
+        super().__init__()
+        self.network = network
+        self.neftune_alpha = neftune_alpha
+
+    @property
+    def base(self) -> PreTrainedModel:
+        """The transformers model, also under an adapter."""
+        inner = getattr(self.network, "get_base_model", None)
+        return inner() if inner else self.network
+
+    @property
+    def softcap(self) -> float:
+        return getattr(self.base.config, "final_logit_softcapping", None) or 0.0
+
+    def head(self) -> tuple[Tensor, Tensor | None]:
+        """Weight [vocabulary, width] and bias [vocabulary] of the output layer."""
+        return head_parameters(self.base)
+
+    def hidden_states(self, batch: TokenBatch) -> Tensor:
+        """[rows, tokens, width], what the head reads."""
+        base = self.base
+        lengths = batch.document_lengths if len(batch.ids) == 1 else ()
+        with self._noise(batch):
+            hidden = base.get_decoder()(
+                input_ids=batch.ids,
+                position_ids=batch.positions,
+                use_cache=False,  # with a cache, transformers lets packed documents see each other
+                **document_arguments(base, lengths),
+            ).last_hidden_state
+        return hidden * hidden_scale(base.config)
+
+    def _noise(self, batch: TokenBatch) -> AbstractContextManager[None]:
+        if not (self.training and self.neftune_alpha):
+            return nullcontext()
+        embeddings = self.base.get_input_embeddings().weight
+        noise = neftune_noise(
+            *batch.noise_streams(),
+            dim=embeddings.shape[1],
+            alpha=self.neftune_alpha,
+            device=embeddings.device,
+        )
+        return noisy_embeddings(self.base, noise)
+
+
+def load(section: TextModel, device: torch.device, *, seed: int, supervise: str) -> Loaded:
+    """Load tokenizer and weights, add what the recipe asks for, and prove that packing is exact.
+
+    Raises:
+        ModelError: not found, not loadable, unknown layout, or a backend that mixes documents.
+        FormatError: a chat template that cannot be trained on.
+    """
+    torch.manual_seed(seed)  # adapters draw their first weights
+    tokenizer = load_tokenizer(section)
+    network = _load_network(section)
+    fmt, added = prepare_tokenizer(section, tokenizer, supervise)
+    new_ids = resize_embeddings(network, tokenizer, added=added)
+    _set_stops(network, tokenizer, fmt)
+    backend = choose_attention(section.attention, device)
+    network.set_attn_implementation(BACKENDS[backend])
+    network.to(device)
+    verify_isolation(network)
+    verify_head(network)
+    if section.residual_dropout:
+        add_residual_dropout(network, section.residual_dropout)
+    adapted = apply_adapter(network, section.adapter, new_token_ids=new_ids)
+    freeze(adapted, section.freeze)
+    notes = (
+        f"chat format: {fmt.kind}; an answer ends with {tokenizer.convert_ids_to_tokens(fmt.stop_id)}",
+        *fmt.notes,
+        f"attention: {backend}, seen to keep packed documents apart",
+    )
+    return Loaded(LanguageModel(adapted), tokenizer, fmt, device, section, notes)
+
+
+def with_noise(loaded: Loaded, neftune_alpha: float) -> Loaded:
+    """The same model, training with NEFTune noise."""
+    return replace(loaded, model=LanguageModel(loaded.model.network, neftune_alpha))
+
+
+def load_tokenizer(section: TextModel):  # type: ignore[no-untyped-def]
+    """The checkpoint's tokenizer, as it was saved."""
+    path = resolved(section)
+    try:
+        return AutoTokenizer.from_pretrained(path, **_hub_arguments(section, path))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model.path {section.path!r}: no tokenizer can be loaded: {error}") from error
+
+
+def prepare_tokenizer(  # type: ignore[no-untyped-def]
+    section: TextModel, tokenizer, supervise: str
+) -> tuple[ChatFormat, list[int]]:
+    """The chat format, and the ids of tokens that the LIMA layout added to the tokenizer."""
+    before = set(tokenizer.get_added_vocab().values())
+    try:
+        fmt = chat_format(tokenizer, section.chat_format, supervise)
+    except FormatError as error:
+        raise FormatError(*(f"model.path {section.path!r}: {fault}" for fault in error.faults)) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+    return fmt, sorted(set(tokenizer.get_added_vocab().values()) - before)
+
+
+def batch(
+    store: TokenStore, numbers: Sequence[int], keys: Sequence[int], pad_id: int | None
+) -> TokenBatch:
+    """One micro-batch: packed in a row, or padded with `pad_id` where that is given."""
+    samples = [store.sample(number) for number in numbers]
+    return pack(samples, keys) if pad_id is None else pad(samples, keys, pad_id)
+
+
+def objective(section: TextModel) -> Objective:
+    return next_token
+
+
+def save(loaded: Loaded, folder: Path) -> None:
+    """Write what plain `from_pretrained` loads; an adapter merged, and beside it unmerged."""
+    network = loaded.model.network
+    plain = merged(network)
+    plain.set_attn_implementation("sdpa")
+    plain.save_pretrained(folder, safe_serialization=True)
+    loaded.tokenizer.save_pretrained(folder)
+    if network is not loaded.model.base:
+        save_adapter(network, folder / "adapter")
+
+
+def save_memory(loaded: Loaded) -> None:
+    """Keep no activations inside layers; make them again in the backward."""
+    loaded.model.base.gradient_checkpointing_enable({"use_reentrant": False})
+
+
+def resolved(section: TextModel) -> str:
+    """Where the checkpoint is: the path, or the folder that `pocket:NAME` stands for."""
+    if section.path.startswith("pocket:"):
+        return str(weights_folder(section.path.removeprefix("pocket:")))
+    if section.path.startswith((".", "/", "~")) and not Path(section.path).expanduser().is_dir():
+        raise ModelError(f"model.path: there is no folder {section.path!r}")
+    return str(Path(section.path).expanduser()) if Path(section.path).is_dir() else section.path
+
+
+def _load_network(section: TextModel) -> PreTrainedModel:
+    path = resolved(section)
+    dtype = torch.bfloat16 if section.dtype == "bfloat16" else torch.float32
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            path, dtype=dtype, use_safetensors=True, **_hub_arguments(section, path)
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model.path {section.path!r} cannot be loaded: {error}") from error
+
+
+def _hub_arguments(section: TextModel, path: str) -> dict[str, object]:
+    if section.trust_remote_code and not Path(path).is_dir():
+        if not re.fullmatch(r"[0-9a-f]{40}", section.revision):
+            raise ModelError(
+                "model.trust_remote_code runs code from the hub: pin model.revision to a commit "
+                f"hash (it is {section.revision!r})"
+            )
+    local = Path(path).is_dir()
+    return {"trust_remote_code": section.trust_remote_code} | (
+        {} if local else {"revision": section.revision}
+    )
+
+
+def _set_stops(network: PreTrainedModel, tokenizer, format_: ChatFormat) -> None:  # type: ignore[no-untyped-def]
+    """Generation ends at what training taught as the end of a turn, and at the old EOS."""
+    stops = [*format_.stop_ids]
+    if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in stops:
+        stops.append(tokenizer.eos_token_id)
+    network.generation_config.eos_token_id = stops
+    network.generation_config.pad_token_id = tokenizer.pad_token_id

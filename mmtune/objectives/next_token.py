@@ -1,0 +1,116 @@
+"""Cross entropy of the next token, summed per document, without ever holding a pack's logits."""
+
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmtune.encoding.batches import IGNORE, TokenBatch
+
+CHUNK_TARGETS = 2048
+"""Rows of logits held at a time."""
+
+
+class TokenModel(Protocol):
+    """What the objective needs of a language model."""
+
+    @property
+    def softcap(self) -> float:
+        """0 is none; else logits become softcap * tanh(logits / softcap) (Gemma 2)."""
+        ...
+
+    def head(self) -> tuple[Tensor, Tensor | None]:
+        """Weight [vocabulary, width] and bias of the output layer."""
+        ...
+
+    def hidden_states(self, batch: TokenBatch) -> Tensor:
+        """[rows, tokens, width], what the head reads."""
+        ...
+
+
+def next_token(model: TokenModel, batch: TokenBatch) -> Tensor:
+    """Summed cross entropy of each document.
+
+    Args:
+        model: gives hidden states and its head.
+        batch: `labels` mark what is learnt.
+
+    Returns:
+        float32 [documents]; their total over the step's targets is the step's loss.
+    """
+    hidden = model.hidden_states(batch)
+    flat = batch.labels.flatten()
+    learnt = torch.nonzero(flat != IGNORE).squeeze(1)
+    weight, bias = model.head()
+    losses = _CrossEntropy.apply(
+        hidden.flatten(0, 1)[learnt], weight, bias, flat[learnt], model.softcap
+    )
+    sums = losses.new_zeros(len(batch.document_lengths))
+    # `hidden.sum() * 0` keeps every parameter in the graph of a batch that has no target.
+    sums = sums.index_add(0, batch.documents.flatten()[learnt], losses)
+    return sums if batch.num_targets else sums + hidden.sum() * 0
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """Cross entropy of each target [targets], computed in chunks; the gradients are made in the
+    forward, where the chunk's logits are, and scaled in the backward. That needs one gradient
+    for all targets, which sums per document give when they are added up."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, softcap: float
+    ) -> Tensor:
+        losses = hidden.new_empty(len(labels), dtype=torch.float32)
+        d_hidden = torch.empty_like(hidden)
+        d_weight = torch.zeros_like(weight, dtype=torch.float32) if weight.requires_grad else None
+        d_bias = torch.zeros_like(bias, dtype=torch.float32) if _wants(bias) else None
+        cast = weight.to(hidden.dtype)
+        for start in range(0, len(labels), CHUNK_TARGETS):
+            part = slice(start, start + CHUNK_TARGETS)
+            losses[part], d_logits = _chunk(hidden[part], cast, bias, labels[part], softcap)
+            d_low = d_logits.to(hidden.dtype)
+            d_hidden[part] = d_low @ cast
+            if d_weight is not None:
+                d_weight += (d_low.T @ hidden[part]).float()
+            if d_bias is not None:
+                d_bias += d_logits.sum(0)
+        ctx.save_for_backward(d_hidden, d_weight, d_bias)
+        ctx.dtypes = weight.dtype, bias.dtype if bias is not None else None
+        return losses
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = gradients
+        scale = gradient[0] if len(gradient) else gradient.new_zeros(())
+        # Comparing would make a GPU wait for the host, so only the CPU (and the tests) look.
+        if not gradient.is_cuda and not torch.equal(gradient, scale.expand_as(gradient)):
+            raise ValueError("the targets of a batch must all weigh the same in its loss")
+        d_hidden, d_weight, d_bias = ctx.saved_tensors
+        weight_dtype, bias_dtype = ctx.dtypes
+        return (
+            d_hidden * scale.to(d_hidden.dtype),
+            None if d_weight is None else (d_weight * scale).to(weight_dtype),
+            None if d_bias is None else (d_bias * scale).to(bias_dtype),
+            None,
+            None,
+        )
+
+
+def _chunk(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, softcap: float
+) -> tuple[Tensor, Tensor]:
+    """Losses [targets] and the gradient of their sum by the head's output [targets, vocabulary]."""
+    raw = F.linear(hidden, weight, bias).float()
+    logits = softcap * torch.tanh(raw / softcap) if softcap else raw
+    log_probabilities = torch.log_softmax(logits, -1)
+    losses = -log_probabilities.gather(1, labels[:, None]).squeeze(1)
+    d_logits = log_probabilities.exp_()
+    d_logits[torch.arange(len(labels), device=labels.device), labels] -= 1
+    if softcap:
+        d_logits *= 1 - (logits / softcap) ** 2
+    return losses, d_logits
+
+
+def _wants(bias: Tensor | None) -> bool:
+    return bias is not None and bias.requires_grad

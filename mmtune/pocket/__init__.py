@@ -1,0 +1,1 @@
+"""The embedded default: a small world in which right and wrong can be computed."""

@@ -1,0 +1,1 @@
+"""Phrasing: from Examples to Conversations. Knows tasks, knows no model."""

@@ -1,0 +1,203 @@
+"""Checkpoints without pickle: written aside, checked by hash, renamed into place.
+
+    checkpoints/step-120/
+      model.safetensors       what is trained (an adapter's weights only, under LoRA)
+      optimizer.safetensors   AdamW's moments
+      state.json              step, place in the data, recipe hash
+      manifest.json           size and sha256 of each file; written last
+
+No generator state is kept: data order, noise and dropout are pure functions of seed and step.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_state_dict,
+    set_state_dict,
+)
+
+from mmtune.errors import CheckpointError
+
+_MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come, and what it must be resumed with."""
+
+    step: int
+    epoch: int
+    window: int
+    index: int
+    """next step within the window"""
+    recipe_hash: str
+    data_hash: str
+
+
+def save_checkpoint(
+    parent: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, main: bool
+) -> Path:
+    """Write `parent/step-<n>`; all ranks call it, the main one writes."""
+    weights, moments = get_state_dict(model, optimizer, options=_options())
+    folder = parent / f"step-{progress.step}"
+    if not main:
+        return folder
+    aside = parent / f"step-{progress.step}.tmp-{os.getpid()}"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    tensors = {key: value for key, value in moments.items() if isinstance(value, Tensor)}
+    plain = {key: value for key, value in moments.items() if not isinstance(value, Tensor)}
+    save_file(_without_aliases(weights), aside / "model.safetensors")
+    save_file(_without_aliases(tensors), aside / "optimizer.safetensors")
+    (aside / "state.json").write_text(
+        json.dumps({"progress": asdict(progress), "optimizer": plain}, indent=1)
+    )
+    _write_manifest(aside)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(aside, folder)
+    _sync(parent)
+    return folder
+
+
+def load_checkpoint(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None
+) -> Progress:
+    """Put a verified checkpoint's weights (and moments) in place.
+
+    Raises:
+        CheckpointError: it does not fit the model.
+    """
+    state = json.loads((folder / "state.json").read_text())
+    weights = load_file(folder / "model.safetensors")
+    ours, moments = get_state_dict(model, optimizer or [], options=_options())
+    _restore_aliases(weights, ours)
+    if missing := sorted(set(ours) - set(weights)):
+        raise CheckpointError(
+            f"{folder}: the checkpoint lacks {len(missing)} of the model's trained tensors, "
+            f"{missing[0]!r} first; it belongs to another recipe"
+        )
+    saved: dict[str, Any] = {}
+    if optimizer is not None:
+        saved = load_file(folder / "optimizer.safetensors") | state["optimizer"]
+    set_state_dict(
+        model,
+        optimizer or [],
+        model_state_dict=weights,
+        optim_state_dict=saved,
+        options=_options(strict=False),
+    )
+    return Progress(**state["progress"])
+
+
+def newest_good(parent: Path, tell: Callable[[str], None]) -> Path | None:
+    """The newest checkpoint whose files are those of its manifest; damaged ones are told of."""
+    for folder in sorted_checkpoints(parent)[::-1]:
+        if (fault := verify(folder)) is None:
+            return folder
+        tell(f"{folder} is damaged ({fault}); looking at the one before it")
+    return None
+
+
+def verify(folder: Path) -> str | None:
+    """What is wrong with a checkpoint, or None."""
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        return f"no readable manifest: {error}"
+    for name, about in manifest["files"].items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if path.stat().st_size != about["bytes"]:
+            return f"{name} has {path.stat().st_size} bytes, not {about['bytes']}"
+        if _sha256(path) != about["sha256"]:
+            return f"{name} is not what was written (its sha256 differs)"
+    return None
+
+
+def sorted_checkpoints(parent: Path) -> list[Path]:
+    """Finished checkpoints, oldest first."""
+    found = [
+        (int(match[1]), path)
+        for path in parent.glob("step-*")
+        if (match := re.fullmatch(r"step-(\d+)", path.name))
+    ]
+    return [path for _, path in sorted(found)]
+
+
+def remove_old(parent: Path, keep_last: int, keep: Path | None) -> None:
+    """Keep the newest `keep_last` checkpoints, and `keep`; leftovers of interrupted saves go too."""
+    for path in sorted_checkpoints(parent)[:-keep_last]:
+        if path != keep:
+            shutil.rmtree(path)
+    for path in parent.glob("step-*.tmp-*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _options(strict: bool = True) -> StateDictOptions:
+    return StateDictOptions(
+        full_state_dict=True,
+        cpu_offload=True,
+        ignore_frozen_params=True,
+        flatten_optimizer_state_dict=True,
+        strict=strict,
+    )
+
+
+def _without_aliases(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tied weights stand under several names; safetensors takes each memory once."""
+    seen: set[tuple[int, torch.Size]] = set()
+    kept = {}
+    for name, tensor in tensors.items():
+        place = (tensor.untyped_storage().data_ptr(), tensor.shape)
+        if tensor.numel() == 0 or place not in seen:
+            kept[name] = tensor.contiguous()
+            seen.add(place)
+    return kept
+
+
+def _restore_aliases(weights: dict[str, Tensor], ours: dict[str, Any]) -> None:
+    places = {
+        ours[name].untyped_storage().data_ptr(): tensor
+        for name, tensor in weights.items()
+        if name in ours
+    }
+    for name in set(ours) - set(weights):
+        if (tensor := places.get(ours[name].untyped_storage().data_ptr())) is not None:
+            weights[name] = tensor
+
+
+def _write_manifest(folder: Path) -> None:
+    files = {}
+    for path in sorted(folder.iterdir()):
+        _sync(path)
+        files[path.name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+    (folder / _MANIFEST).write_text(json.dumps({"files": files}, indent=1))
+    _sync(folder / _MANIFEST)
+    _sync(folder)
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Flush a file, or a folder's entries, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,60 @@
+"""Memory: what a run holds, what its longest batch will need, and what there is."""
+
+import os
+import resource
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from mmtune.encoding.batches import Batch
+
+
+def peak_memory_bytes() -> int:
+    """Most memory held so far: of the GPU where there is one, else of the process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def free_memory_bytes(device: torch.device) -> int:
+    """What this process could still take on the device."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    with open("/proc/meminfo") as file:
+        for line in file:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def activation_bytes(forward: Callable[[Batch], Tensor], batch: Batch) -> int:
+    """Bytes that a forward keeps for its backward, each memory counted once, weights left out.
+
+    Works on any device, since it counts what autograd saves instead of asking an allocator.
+    """
+    kept: dict[int, int] = {}
+    weights: set[int] = set()
+    if isinstance(forward, nn.Module):
+        weights = {p.untyped_storage().data_ptr() for p in forward.parameters()}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        held = forward(batch)  # holding the result keeps the saved memories apart
+    total = sum(kept.values())
+    del held
+    return total
+
+
+def training_state_bytes(model: nn.Module) -> int:
+    """Gradients and AdamW's two moments of what is trained; the weights are held already."""
+    return sum(
+        3 * parameter.numel() * parameter.element_size()
+        for parameter in model.parameters()
+        if parameter.requires_grad
+    )

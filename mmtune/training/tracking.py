@@ -1,0 +1,138 @@
+"""What a run writes about itself: metrics.jsonl, status.json, TensorBoard, one progress bar."""
+
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from mmtune.config.recipe import Recipe
+from mmtune.training.loop import StepReport
+from mmtune.training.memory import peak_memory_bytes
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON file whole or not at all."""
+    aside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    aside.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(aside, path)
+
+
+def write_status(folder: Path, state: str, **more: object) -> None:
+    """`status.json`: running, finished, failed or interrupted."""
+    write_json(folder / "status.json", {"state": state, "pid": os.getpid(), **more})
+
+
+@dataclass(slots=True)
+class Tracker:
+    """The open files of a run; made by `open_tracker`, closed by `close`."""
+
+    folder: Path
+    bar: tqdm  # type: ignore[type-arg]
+    tensorboard: Any = None
+    every: int = 1
+    _since: dict[str, float] = field(default_factory=lambda: {"tokens": 0.0, "seconds": 0.0})
+
+    def step(self, report: StepReport) -> None:
+        """Show a step; write it where it is due."""
+        self._since["tokens"] += report.num_tokens
+        self._since["seconds"] += report.seconds
+        self.bar.update(1)
+        if report.step % self.every and not report.skipped:
+            return
+        speed = self._since["tokens"] / max(self._since["seconds"], 1e-9)
+        self._since = {"tokens": 0.0, "seconds": 0.0}
+        self.bar.set_postfix_str(
+            f"loss {report.loss:.3f}, {speed:,.0f} tokens/s, padding {report.padding_fraction:.1%}"
+        )
+        self.write(_row(report, speed))
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Append one JSON object to metrics.jsonl, and its numbers to TensorBoard."""
+        with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+        if self.tensorboard is not None:
+            for name, value in _flat(row):
+                self.tensorboard.add_scalar(name, value, row["step"])
+
+    def say(self, text: str) -> None:
+        """Print a line without breaking the progress bar."""
+        self.bar.write(text, file=sys.stdout)
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        self.bar.close()
+        if self.tensorboard is not None:
+            self.tensorboard.close()
+
+
+def open_tracker(
+    folder: Path, *, total_steps: int, done_steps: int, recipe: Recipe, writes: bool
+) -> Tracker:
+    """Open a run's files; lines of steps that a resumed run takes again are dropped. Only the
+    rank that writes touches them or shows a bar."""
+    writer = None
+    if writes:
+        forget_after(folder / "metrics.jsonl", done_steps)
+    if writes and recipe.run.tensorboard:
+        from torch.utils.tensorboard import SummaryWriter
+
+        writer = SummaryWriter(folder / "tensorboard", purge_step=done_steps + 1)
+    bar = tqdm(
+        total=total_steps, initial=done_steps, unit="step", dynamic_ncols=True, disable=not writes
+    )
+    return Tracker(folder, bar, writer, recipe.train.log_every_steps)
+
+
+def forget_after(path: Path, step: int) -> None:
+    """Drop the lines of metrics.jsonl that are past `step`, and a last line cut short."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue  # a kill can cut the last line
+        if row["step"] <= step:
+            kept.append(line + "\n")
+    aside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    aside.write_text("".join(kept), encoding="utf-8")
+    os.replace(aside, path)
+
+
+def _row(report: StepReport, speed: float) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "step": report.step,
+        "epoch": round(report.epoch, 4),
+        "loss": _number(report.loss),
+        "lr": report.lr,
+        "grad_norm": _number(report.grad_norm),
+        "tokens_per_second": round(speed, 1),
+        "padding_fraction": round(report.padding_fraction, 4),
+        "num_targets": report.num_targets,
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
+    if len(report.source_losses) > 1:
+        row["source_loss"] = {name: _number(x) for name, x in report.source_losses.items()}
+    return row | ({"skipped": True} if report.skipped else {})
+
+
+def _number(value: float) -> float | None:
+    """JSON has no nan: a step that was skipped has no loss."""
+    return value if math.isfinite(value) else None
+
+
+def _flat(row: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+    numbers: list[tuple[str, float]] = []
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            numbers += _flat(value, f"{prefix}{name}/")
+        elif isinstance(value, int | float) and name != "step":
+            numbers.append((prefix + name, float(value)))
+    return numbers

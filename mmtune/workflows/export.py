@@ -1,0 +1,54 @@
+"""`final/`: what plain transformers loads, with a card that says where it came from."""
+
+from pathlib import Path
+from typing import Any
+
+from mmtune import __version__
+from mmtune.config.load import recipe_hash
+from mmtune.families.model_card import CardFacts, CardSource, model_card
+from mmtune.workflows.session import Session
+
+
+def export(session: Session, report: dict[str, Any]) -> None:
+    """Write `final/` from the weights as they are; all ranks call it, the first writes."""
+    if session.main:
+        final = session.folder / "final"
+        session.family.save(session.loaded, final)
+        (final / "README.md").write_text(model_card(_facts(session, report)), encoding="utf-8")
+    session.accelerator.wait_for_everyone()
+
+
+def _facts(session: Session, report: dict[str, Any]) -> CardFacts:
+    recipe = session.recipe
+    local = Path(recipe.model.path).exists()
+    sources = [
+        CardSource(name=c.source, rows=c.seen, used=c.kept, sha256=session.material.data_hash)
+        for c in session.material.accounts.counts.values()
+    ]
+    section = recipe.train
+    settings: dict[str, str | int | float | bool] = {
+        "train.seed": section.seed,
+        "train.batch": f"{section.batch.count} {section.batch.kind}",
+        "train.learning_rate": section.learning_rate,
+        "train.final_learning_rate": section.final_learning_rate,
+        "train.schedule": section.schedule,
+        "train.weight_decay": section.weight_decay,
+        "steps": session.progress.step,
+        "model.adapter.kind": recipe.model.adapter.kind,
+        "model.residual_dropout": recipe.model.residual_dropout,
+        "data.max_tokens": recipe.data.max_tokens,
+    }
+    metrics = {f"test {when} tuning": report[when]["mean"] for when in ("before", "after") if when in report}
+    if best := session.choice.best():
+        metrics |= {k: v for k, v in (("dev loss", best.loss), ("dev score", best.score)) if v is not None}
+    return CardFacts(
+        name=session.folder.name,
+        base_model=Path(recipe.model.path).name if local else recipe.model.path,
+        base_revision="" if local or recipe.model.path.startswith("pocket:") else recipe.model.revision,
+        hub_id=not local and not recipe.model.path.startswith("pocket:"),
+        sources=sources,
+        recipe_sha256=recipe_hash(recipe),
+        settings=settings,
+        metrics=metrics,
+        version=__version__,
+    )

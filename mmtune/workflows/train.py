@@ -1,0 +1,218 @@
+"""`mmtune train`: one recipe, from rows to `final/`. Reads top to bottom."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from accelerate import Accelerator
+
+from mmtune.config.recipe import Recipe
+from mmtune.encoding.batches import Batch
+from mmtune.errors import Interrupted, TrainingDiverged
+from mmtune.evaluation.scorers import SCORERS
+from mmtune.families.family import GenerationSettings
+from mmtune.training.checkpoint import load_checkpoint, remove_old, save_checkpoint
+from mmtune.training.held_out import held_out_loss
+from mmtune.training.loop import LoopSettings, StepReport, training_steps
+from mmtune.training.optimizer import learning_rate
+from mmtune.training.signals import EXIT_CODES, StopSignals
+from mmtune.training.tracking import write_json, write_status
+from mmtune.types import Example
+from mmtune.workflows.choice import Candidate
+from mmtune.workflows.exam import Marked, describe_exam, exam_report, mean_score, sit_exam
+from mmtune.workflows.export import export
+from mmtune.workflows.session import Session, make_accelerator, open_session
+from mmtune.workflows.steps import fixed_batches, step_inputs
+
+
+def run(recipe: Recipe) -> None:
+    """Train what the recipe says.
+
+    Raises:
+        InputError: something in the recipe, the data or the model is wrong.
+        TrainingDiverged: the loss stopped being a number.
+        Interrupted: a signal came; a checkpoint was written.
+    """
+    folder = Path(recipe.run.dir)
+    accelerator = make_accelerator(recipe)
+    if accelerator.is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_status(folder, "running")
+    accelerator.wait_for_everyone()
+    state, note = "failed", "stopped by an error"
+    try:
+        with StopSignals() as signals:
+            _run(recipe, folder, accelerator, signals)
+        state, note = "finished", ""
+    except Interrupted as stop:
+        state, note = "interrupted", str(stop)
+        raise
+    finally:
+        if accelerator.is_main_process:
+            write_status(folder, state, note=note)
+
+
+def _run(recipe: Recipe, folder: Path, accelerator: Accelerator, signals: StopSignals) -> None:
+    session = open_session(recipe, folder, accelerator)
+    try:
+        before = _marks(session, session.test) if recipe.test.before else []
+        _train(session, signals)
+        _restore_chosen(session)
+        after = _marks(session, session.test)
+    finally:
+        session.tracker.close()
+    report = exam_report(before, after, recipe.test.scorer) if after else {}
+    if session.main and report:
+        write_json(folder / "test.json", report)
+    export(session, report)
+    if session.main:
+        if report:
+            print(describe_exam(report, recipe.test.show))
+        print(f"\nfinished: {folder / 'final'} loads with from_pretrained of transformers")
+
+
+def _train(session: Session, signals: StopSignals) -> None:
+    """Take the steps that are left; log each, save where it is due."""
+    places = step_inputs(session.feed, session.progress, session.steps)
+    due: list[bool] = []
+
+    def inputs() -> Iterator:  # type: ignore[type-arg]
+        for item, progress, ends_epoch in places:
+            session.previous, session.progress = session.progress, progress
+            due.append(_save_is_due(session, ends_epoch))
+            yield item
+
+    try:
+        for report in training_steps(
+            session.model, session.optimizer, inputs(), session.accelerator, _settings(session, signals)
+        ):
+            if session.main:
+                session.tracker.step(report)
+            if due.pop() or report.stop_signal:
+                _save(session, report)
+            if report.stop_signal:
+                _stop(session, report.stop_signal)
+    except TrainingDiverged:
+        _save_culprits(session)
+        raise
+
+
+def _settings(session: Session, signals: StopSignals) -> LoopSettings:
+    section = session.recipe.train
+    return LoopSettings(
+        learning_rate_at=lambda step: learning_rate(section, step, session.steps),
+        clip_norm=section.clip_norm,
+        max_skipped_steps=section.max_skipped_steps,
+        seed=section.seed,
+        stop_signal=signals,
+    )
+
+
+def _save_is_due(session: Session, ends_epoch: bool) -> bool:
+    every, step = session.recipe.train.save_every_steps, session.progress.step
+    return step == session.steps or (step % every == 0 if every else ends_epoch)
+
+
+def _save(session: Session, report: StepReport) -> None:
+    """Write a checkpoint, measure it on the dev set, and let go of old ones."""
+    parent = session.folder / "checkpoints"
+    save_checkpoint(parent, session.model, session.optimizer, session.progress, session.main)
+    if not report.stop_signal:
+        session.choice.add(_candidate(session, report), write=session.main)
+    if session.main:
+        best = session.choice.best()
+        keep = parent / f"step-{best.step}" if best else None
+        remove_old(parent, session.recipe.train.keep_last, keep)
+    session.accelerator.wait_for_everyone()
+
+
+def _candidate(session: Session, report: StepReport) -> Candidate:
+    """What the dev set says of the weights as they are."""
+    losses = _dev_loss(session)
+    score = None
+    section = session.recipe.train.select
+    if section.by == "generation":
+        score = mean_score(_marks(session, session.dev))
+    if session.main:
+        row = {"step": report.step, "epoch": round(report.epoch, 4)}
+        if losses:
+            row["dev_loss"] = losses
+        if score is not None:
+            row["dev_score"] = score
+        if len(row) > 2:
+            session.tracker.write(row)
+            session.tracker.say(f"step {report.step}: " + _in_words(losses, score))
+        _write_samples(session)
+    return Candidate(report.step, report.epoch, losses.get("all"), score)
+
+
+def _in_words(losses: dict[str, float], score: float | None) -> str:
+    parts = [f"held-out loss {losses['all']:.4f}"] if losses else []
+    return ", ".join(parts + ([f"dev answers score {score:.1%}"] if score is not None else []))
+
+
+def _dev_loss(session: Session) -> dict[str, float]:
+    if session.dev_store is None:
+        return {}
+    batches: list[Batch] = list(fixed_batches(session.feed, session.dev_store))
+    return held_out_loss(
+        session.model, batches, list(session.dev_store.sources), session.accelerator
+    )
+
+
+def _marks(session: Session, examples: list[Example]) -> list[Marked]:
+    """Answers to examples, graded: of the test set, or of the dev set for choosing."""
+    if not examples:
+        return []
+    on_test = examples is session.test
+    section = session.recipe.test if on_test else session.recipe.train.select
+    settings = GenerationSettings(max_new_tokens=section.max_new_tokens)
+    return sit_exam(
+        session.family, session.loaded, examples, SCORERS[section.scorer], settings, session.ranks
+    )
+
+
+def _write_samples(session: Session) -> None:
+    """Answers to a few prompts, to look at: samples/step-<n>.jsonl."""
+    section = session.recipe.samples
+    if not (prompts := session.sample_prompts):
+        return
+    settings = GenerationSettings(max_new_tokens=section.max_new_tokens)
+    outputs = session.family.generate(session.loaded, prompts, settings)
+    folder = session.folder / "samples"
+    folder.mkdir(exist_ok=True)
+    rows = [
+        {"prompt": prompt.turns[-1].text, "answer": output.text, "stopped": output.stopped}
+        for prompt, output in zip(prompts, outputs, strict=True)
+    ]
+    write_json(folder / f"step-{session.progress.step}.json", rows)
+
+
+def _stop(session: Session, number: int) -> None:
+    raise Interrupted(
+        f"stopped by a signal after step {session.progress.step}, checkpoint written; run the same "
+        "command with train.resume=auto to go on",
+        exit_code=EXIT_CODES[number],
+    )
+
+
+def _save_culprits(session: Session) -> None:
+    """The example ids of the step that broke, beside the run's other files."""
+    item, _, _ = next(step_inputs(session.feed, session.previous, session.progress.step))
+    ids = [name for batch in item.batches for name in batch.example_ids]
+    rank = session.ranks.rank
+    write_json(
+        session.folder / f"diverged-rank-{rank}.json",
+        {"step": session.progress.step, "example_ids": ids},
+    )
+
+
+def _restore_chosen(session: Session) -> None:
+    """Put the weights of the chosen checkpoint in place."""
+    best = session.choice.best()
+    if best is None or best.step == session.progress.step:
+        return
+    folder = session.folder / "checkpoints" / f"step-{best.step}"
+    load_checkpoint(folder, session.model, None)
+    measure = f"loss {best.loss:.4f}" if session.choice.section.by == "loss" else f"{best.score:.1%}"
+    session.say(f"chosen: step {best.step} (epoch {best.epoch:g}), {measure} on the dev set")
+
