@@ -1,14 +1,14 @@
 """The tree of errors, each with the exit code of the door that meets it.
 
-    MmtuneError
-      InputError            2   the user's input is wrong: what, where, what to do
-        ConfigError             recipe, card, override
-        DataError               rows, files, pictures
-        FormatError             tokenizer or chat template
-        ModelError              weights, layout, attention backend
-        CheckpointError         a checkpoint that cannot be used
-      TrainingDiverged      3   the loss or the gradients stopped being numbers
-      Interrupted          75   SIGTERM, a checkpoint was written (130 for Ctrl-C)
+MmtuneError
+  InputError            2   the user's input is wrong: what, where, what to do
+    ConfigError             recipe, card, override
+    DataError               rows, files, pictures
+    FormatError             tokenizer or chat template
+    ModelError              weights, layout, attention backend
+    CheckpointError         a checkpoint that cannot be used
+  TrainingDiverged      3   the loss or the gradients stopped being numbers
+  Interrupted          75   SIGTERM, a checkpoint was written (130 for Ctrl-C)
 """
 
 from collections.abc import Sequence

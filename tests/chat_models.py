@@ -1,6 +1,7 @@
 """Tiny tokenizers with chat templates in the styles that models in use have, made on the spot."""
 
 import functools
+import json
 import random
 
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers
@@ -131,8 +132,6 @@ def _trained(spacing: str) -> str:
     backend.train_from_iterator(SENTENCES * 3, trainer)
     text = backend.to_str()
     if not spacing.startswith("byte"):  # byte tokens belong to the model, not the added ones
-        import json
-
         spec = json.loads(text)
         spec["added_tokens"] = []
         text = json.dumps(spec)

@@ -173,18 +173,16 @@ class Train(Section):
     """On matrices; vectors (norms, biases) are not decayed."""
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     neftune_alpha: Annotated[float, Field(ge=0)] = 0.0
-    """NEFTune (Jain et al. 2023): uniform noise of alpha / sqrt(length * width) on the embeddings."""
+    """NEFTune (Jain et al. 2023): noise of alpha / sqrt(length * width) on the embeddings."""
     mixed_precision: Literal["auto", "no", "bf16"] = "auto"
     """`auto` is bf16 where the device computes it, else none."""
     max_skipped_steps: NotNegative = 3
     """Steps in a row with a loss or gradient that is no number, before the run stops (exit 3)."""
     save_every_steps: NotNegative = 0
-    """0 saves at the end of each epoch."""
+    """0 saves at the end of each epoch. The dev set is measured at each save."""
     keep_last: Positive = 3
     """Newest checkpoints to keep; the chosen one is always kept."""
     resume: Literal["auto", "never"] = "never"
-    evaluate_every_steps: NotNegative = 0
-    """Measure the dev set's loss so often; 0 is at the end of each epoch."""
     log_every_steps: Positive = 1
     select: Select = Select()
 
@@ -215,6 +213,9 @@ class Run(Section):
 
     dir: str
     tensorboard: bool = True
+    threads: NotNegative = 0
+    """CPU threads of each process; 0 shares the machine's cores among its processes. Set here since
+    `accelerate launch` leaves one thread unless told otherwise."""
 
 
 class Recipe(Section):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -29,6 +29,8 @@ class Batch(Protocol):
     def document_targets(self) -> tuple[int, ...]: ...
 
     def to(self, device: torch.device) -> Self: ...
+
+    def without_targets(self) -> Self: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +59,18 @@ class TokenBatch:
 
     def to(self, device: torch.device) -> Self:
         """The batch with its tensors on `device`."""
-        moved = {
+        moved: dict[str, Any] = {
             f.name: value.to(device, non_blocking=True)
             for f in fields(self)
             if isinstance(value := getattr(self, f.name), Tensor)
         }
         return replace(self, **moved)
+
+    def without_targets(self) -> Self:
+        """The same forward with nothing to learn: keeps ranks in step that ran out of rows."""
+        nothing = tuple(0 for _ in self.document_targets)
+        labels = torch.full_like(self.labels, IGNORE)
+        return replace(self, labels=labels, document_targets=nothing)
 
     def noise_streams(self) -> tuple[Tensor, Tensor]:
         """Lengths and keys, int64 [streams], of whatever lies end to end in the rows: documents,
@@ -120,13 +128,7 @@ def pad(samples: Sequence[TokenSample], noise_keys: Sequence[int], pad_id: int) 
     )
 
 
-def without_targets(batch: TokenBatch) -> TokenBatch:
-    """The same forward with nothing to learn: keeps ranks in step that ran out of rows."""
-    nothing = tuple(0 for _ in batch.document_targets)
-    return replace(batch, labels=torch.full_like(batch.labels, IGNORE), document_targets=nothing)
-
-
-def _shared(samples: Sequence[TokenSample], noise_keys: Sequence[int]) -> dict:  # type: ignore[type-arg]
+def _shared(samples: Sequence[TokenSample], noise_keys: Sequence[int]) -> dict[str, Any]:
     return {
         "noise_keys": torch.tensor(list(noise_keys), dtype=torch.int64),
         "document_lengths": tuple(len(s.ids) for s in samples),

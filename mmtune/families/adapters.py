@@ -140,12 +140,12 @@ def merged(model: Model) -> PreTrainedModel:
 def _no_progress_bar() -> Iterator[None]:
     """transformers' bar for reading a checkpoint; here the tensors are in memory already."""
     shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
     try:
         yield
     finally:
         if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+            logging.enable_progress_bar()
 
 
 @torch.no_grad()

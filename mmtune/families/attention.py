@@ -7,7 +7,7 @@ backend on the loaded model itself; one that lets a document see its neighbour i
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +26,7 @@ tokens x tokens from the restarted positions; `documents` attends to one documen
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 6e-2, torch.float16: 1e-2}
 
 
-def documents_attention(
+def documents_attention(  # noqa: PLR0913  transformers' signature
     module: nn.Module,
     query: Tensor,
     key: Tensor,
@@ -119,8 +119,8 @@ def attention_for_generation(model: PreTrainedModel) -> Iterator[None]:
 def verify_isolation(model: PreTrainedModel) -> None:
     """Raise ModelError unless documents packed in one row have the logits they have alone."""
     lengths = (5, 9, 3)
-    size = model.get_input_embeddings().num_embeddings
-    device = model.get_input_embeddings().weight.device
+    embeddings = cast(nn.Embedding, model.get_input_embeddings())
+    size, device = embeddings.num_embeddings, embeddings.weight.device
     ids = torch.arange(sum(lengths), device=device)[None] * 7919 % size
     positions = torch.cat([torch.arange(n, device=device) for n in lengths])[None]
     was_training = model.training
@@ -141,7 +141,9 @@ def verify_isolation(model: PreTrainedModel) -> None:
         )
 
 
-def _logits(model: PreTrainedModel, ids: Tensor, positions: Tensor, lengths: tuple[int, ...]) -> Tensor:
+def _logits(
+    model: PreTrainedModel, ids: Tensor, positions: Tensor, lengths: tuple[int, ...]
+) -> Tensor:
     extra = document_arguments(model, lengths)
     return model(input_ids=ids, position_ids=positions, use_cache=False, **extra).logits[0]
 

@@ -71,7 +71,7 @@ def _vocabulary_tensors(model: PreTrainedModel) -> Iterator[Tensor]:
 
 def output_head(model: PreTrainedModel) -> Any:
     """The module with `weight` [vocabulary, width] (a Linear, or what peft made of it), or None."""
-    return model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    return model.get_output_embeddings()
 
 
 def _input_embeddings(model: PreTrainedModel) -> nn.Embedding:

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
-from torch import nn
 
 from mmtune.encoding.batches import Batch
 from mmtune.encoding.store import TokenStore
@@ -21,8 +20,8 @@ FAMILIES = {"text": "mmtune.families.text"}
 class Loaded:
     """A model ready for work, with what it needs beside it."""
 
-    model: nn.Module
-    """What is trained: its forward is handed to the objective."""
+    model: Any
+    """What is trained: the nn.Module that the family's objective reads"""
     tokenizer: Any
     chat_format: Any
     device: torch.device
@@ -58,9 +57,7 @@ class Output:
 class Family(Protocol):
     """A module with these functions."""
 
-    def load(
-        self, section: Any, device: torch.device, *, seed: int, supervise: str
-    ) -> Loaded: ...
+    def load(self, section: Any, device: torch.device, *, seed: int, supervise: str) -> Loaded: ...
 
     def batch(
         self, store: TokenStore, numbers: Sequence[int], keys: Sequence[int], pad_id: int | None
@@ -87,4 +84,4 @@ __all__ = ["FAMILIES", "Family", "GenerationSettings", "Loaded", "Objective", "O
 
 def family(name: str) -> Family:
     """The family of that name."""
-    return import_module(FAMILIES[name])  # type: ignore[return-value]
+    return cast(Family, import_module(FAMILIES[name]))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mmtune.encoding.control_tokens import Ids
 from mmtune.encoding.conversations import encode_prompt
 from mmtune.families.attention import attention_for_generation
 from mmtune.families.family import GenerationSettings, Loaded, Output
@@ -33,9 +34,7 @@ def generate(
     return [outputs[number] for number in range(len(prompts))]
 
 
-def _answer(
-    loaded: Loaded, prompts: Sequence[Sequence[int]], settings: GenerationSettings
-) -> list[Tensor]:
+def _answer(loaded: Loaded, prompts: Sequence[Ids], settings: GenerationSettings) -> list[Tensor]:
     model, pad_id = loaded.model.base, loaded.tokenizer.pad_token_id
     width = max(len(prompt) for prompt in prompts)
     ids = torch.full((len(prompts), width), pad_id)
@@ -44,7 +43,12 @@ def _answer(
         ids[row, width - len(prompt) :] = torch.as_tensor(prompt, dtype=torch.int64)
         mask[row, width - len(prompt) :] = 1
     sampling = (
-        {"do_sample": True, "temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0}
+        {
+            "do_sample": True,
+            "temperature": settings.temperature,
+            "top_p": settings.top_p,
+            "top_k": 0,
+        }
         if settings.temperature
         else {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
     )

@@ -1,4 +1,4 @@
-"""The output layer of a causal language model, as weight, bias and what a layout does around them."""
+"""The output layer of a causal language model: its weight, its bias, what a layout does to both."""
 
 import torch
 from torch import Tensor, nn

@@ -66,7 +66,7 @@ def _mix(x: Tensor) -> Tensor:
 
 def _shift_right(x: Tensor, bits: int) -> Tensor:
     """The logical shift; torch's own carries the sign bit down."""
-    return (x >> bits) & (2 ** (64 - bits) - 1)
+    return torch.bitwise_and(x >> bits, 2 ** (64 - bits) - 1)
 
 
 @contextmanager

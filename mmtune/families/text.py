@@ -5,14 +5,16 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from mmtune.config.recipe import TextModel
 from mmtune.encoding.batches import TokenBatch, pack, pad
-from mmtune.encoding.chat_format import ChatFormat, chat_format
+from mmtune.encoding.chat_format import ChatFormat, Supervise, chat_format
 from mmtune.encoding.store import TokenStore
 from mmtune.errors import FormatError, ModelError
 from mmtune.families.adapters import apply_adapter, merged, save_adapter
@@ -47,8 +49,9 @@ class LanguageModel(nn.Module):
     @property
     def base(self) -> PreTrainedModel:
         """The transformers model, also under an adapter."""
-        inner = getattr(self.network, "get_base_model", None)
-        return inner() if inner else self.network
+        if isinstance(self.network, PreTrainedModel):
+            return self.network
+        return cast(PreTrainedModel, cast(PeftModel, self.network).get_base_model())
 
     @property
     def softcap(self) -> float:
@@ -74,7 +77,7 @@ class LanguageModel(nn.Module):
     def _noise(self, batch: TokenBatch) -> AbstractContextManager[None]:
         if not (self.training and self.neftune_alpha):
             return nullcontext()
-        embeddings = self.base.get_input_embeddings().weight
+        embeddings = cast(Tensor, self.base.get_input_embeddings().weight)
         noise = neftune_noise(
             *batch.noise_streams(),
             dim=embeddings.shape[1],
@@ -84,7 +87,7 @@ class LanguageModel(nn.Module):
         return noisy_embeddings(self.base, noise)
 
 
-def load(section: TextModel, device: torch.device, *, seed: int, supervise: str) -> Loaded:
+def load(section: TextModel, device: torch.device, *, seed: int, supervise: Supervise) -> Loaded:
     """Load tokenizer and weights, add what the recipe asks for, and prove that packing is exact.
 
     Raises:
@@ -99,7 +102,7 @@ def load(section: TextModel, device: torch.device, *, seed: int, supervise: str)
     _set_stops(network, tokenizer, fmt)
     backend = choose_attention(section.attention, device)
     network.set_attn_implementation(BACKENDS[backend])
-    network.to(device)
+    cast(nn.Module, network).to(device)
     verify_isolation(network)
     verify_head(network)
     if section.residual_dropout:
@@ -107,7 +110,7 @@ def load(section: TextModel, device: torch.device, *, seed: int, supervise: str)
     adapted = apply_adapter(network, section.adapter, new_token_ids=new_ids)
     freeze(adapted, section.freeze)
     notes = (
-        f"chat format: {fmt.kind}; an answer ends with {tokenizer.convert_ids_to_tokens(fmt.stop_id)}",
+        f"chat format: {fmt.kind}, answers end with {tokenizer.convert_ids_to_tokens(fmt.stop_id)}",
         *fmt.notes,
         f"attention: {backend}, seen to keep packed documents apart",
     )
@@ -125,18 +128,22 @@ def load_tokenizer(section: TextModel):  # type: ignore[no-untyped-def]
     try:
         return AutoTokenizer.from_pretrained(path, **_hub_arguments(section, path))
     except (OSError, ValueError) as error:
-        raise ModelError(f"model.path {section.path!r}: no tokenizer can be loaded: {error}") from error
+        raise ModelError(
+            f"model.path {section.path!r}: no tokenizer can be loaded: {error}"
+        ) from error
 
 
 def prepare_tokenizer(  # type: ignore[no-untyped-def]
-    section: TextModel, tokenizer, supervise: str
+    section: TextModel, tokenizer, supervise: Supervise
 ) -> tuple[ChatFormat, list[int]]:
     """The chat format, and the ids of tokens that the LIMA layout added to the tokenizer."""
     before = set(tokenizer.get_added_vocab().values())
     try:
         fmt = chat_format(tokenizer, section.chat_format, supervise)
     except FormatError as error:
-        raise FormatError(*(f"model.path {section.path!r}: {fault}" for fault in error.faults)) from error
+        raise FormatError(
+            *(f"model.path {section.path!r}: {fault}" for fault in error.faults)
+        ) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     return fmt, sorted(set(tokenizer.get_added_vocab().values()) - before)

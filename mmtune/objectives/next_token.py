@@ -59,12 +59,19 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, softcap: float
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        labels: Tensor,
+        softcap: float,
     ) -> Tensor:
         losses = hidden.new_empty(len(labels), dtype=torch.float32)
         d_hidden = torch.empty_like(hidden)
         d_weight = torch.zeros_like(weight, dtype=torch.float32) if weight.requires_grad else None
-        d_bias = torch.zeros_like(bias, dtype=torch.float32) if _wants(bias) else None
+        d_bias = None
+        if bias is not None and bias.requires_grad:
+            d_bias = torch.zeros_like(bias, dtype=torch.float32)
         cast = weight.to(hidden.dtype)
         for start in range(0, len(labels), CHUNK_TARGETS):
             part = slice(start, start + CHUNK_TARGETS)
@@ -110,7 +117,3 @@ def _chunk(
     if softcap:
         d_logits *= 1 - (logits / softcap) ** 2
     return losses, d_logits
-
-
-def _wants(bias: Tensor | None) -> bool:
-    return bias is not None and bias.requires_grad

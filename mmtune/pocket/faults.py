@@ -7,7 +7,7 @@ from random import Random
 from mmtune.pocket.gazetteer import COUNTRIES, PRODUCTS, RIVERS, TOWNS
 from mmtune.pocket.lexicon import CATEGORIES, WORDS
 from mmtune.pocket.oracle import grade_by_facts
-from mmtune.pocket.tasks import Problem
+from mmtune.pocket.problem import Problem
 from mmtune.pocket.world import CELLS, COLORS, SHAPES
 
 FAULT_RATES: Mapping[str, float] = {

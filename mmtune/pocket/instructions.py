@@ -12,7 +12,9 @@ from random import Random
 
 from mmtune.pocket import oracle
 from mmtune.pocket.draws import keyed
-from mmtune.pocket.tasks import KINDS, TASKS, Facts, Problem
+from mmtune.pocket.grading import Facts
+from mmtune.pocket.problem import Problem
+from mmtune.pocket.tasks import KINDS, TASKS
 from mmtune.pocket.wordings import OPENERS
 
 Row = dict[str, str]

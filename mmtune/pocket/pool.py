@@ -7,7 +7,8 @@ from mmtune.pocket.draws import keyed
 from mmtune.pocket.faults import ANSWER_FAULTS, FAULT_RATES, nearly_same, wrong_answer
 from mmtune.pocket.instructions import BUCKETS, Instruction, draw_problem
 from mmtune.pocket.oracle import grade_by_facts
-from mmtune.pocket.tasks import KINDS, Problem
+from mmtune.pocket.problem import Problem
+from mmtune.pocket.tasks import KINDS
 
 # The atlas has few facts: asked as often as the rest, its prompts would soon be used up.
 _WEIGHTS = [{"capital": 0.2, "known_for": 0.4, "river": 0.4}.get(kind, 1.0) for kind in KINDS]

@@ -103,10 +103,10 @@ def state_odd_one(words: Sequence[str], odd: str) -> str:
 def state_pick(which: str, items: Sequence[str] | Sequence[int]) -> str:
     """`The last word of the list is rake.` `which`: first, last, smallest or largest."""
     noun = "word" if which in ("first", "last") else "number"
-    return f"The {which} {noun} of the list is {pick(which, items)}."
+    return f"The {which} {noun} of the list is {picked(which, items)}."
 
 
-def pick(which: str, items: Sequence[str] | Sequence[int]) -> str:
+def picked(which: str, items: Sequence[str] | Sequence[int]) -> str:
     """The item of a list that `which` names."""
     if which in ("first", "last"):
         return str(items[0 if which == "first" else -1])

@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -50,7 +50,7 @@ def save_checkpoint(
     parent: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, main: bool
 ) -> Path:
     """Write `parent/step-<n>`; all ranks call it, the main one writes."""
-    weights, moments = get_state_dict(model, optimizer, options=_options())
+    weights, moments = _states(model, optimizer)
     folder = parent / f"step-{progress.step}"
     if not main:
         return folder
@@ -81,7 +81,7 @@ def load_checkpoint(
     """
     state = json.loads((folder / "state.json").read_text())
     weights = load_file(folder / "model.safetensors")
-    ours, moments = get_state_dict(model, optimizer or [], options=_options())
+    ours, _ = _states(model, optimizer)
     _restore_aliases(weights, ours)
     if missing := sorted(set(ours) - set(weights)):
         raise CheckpointError(
@@ -94,7 +94,7 @@ def load_checkpoint(
     set_state_dict(
         model,
         optimizer or [],
-        model_state_dict=weights,
+        model_state_dict=cast(Any, weights),
         optim_state_dict=saved,
         options=_options(strict=False),
     )
@@ -138,12 +138,20 @@ def sorted_checkpoints(parent: Path) -> list[Path]:
 
 
 def remove_old(parent: Path, keep_last: int, keep: Path | None) -> None:
-    """Keep the newest `keep_last` checkpoints, and `keep`; leftovers of interrupted saves go too."""
+    """Keep the newest `keep_last` checkpoints and `keep`; leftovers of cut saves go too."""
     for path in sorted_checkpoints(parent)[:-keep_last]:
         if path != keep:
             shutil.rmtree(path)
     for path in parent.glob("step-*.tmp-*"):
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _states(
+    model: nn.Module, optimizer: torch.optim.Optimizer | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is trained and the optimizer's moments, whole and on the CPU, by full names."""
+    found = get_state_dict(model, optimizer or [], options=_options())
+    return cast(tuple[dict[str, Any], dict[str, Any]], found)
 
 
 def _options(strict: bool = True) -> StateDictOptions:

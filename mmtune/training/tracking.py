@@ -33,7 +33,7 @@ class Tracker:
     """The open files of a run; made by `open_tracker`, closed by `close`."""
 
     folder: Path
-    bar: tqdm  # type: ignore[type-arg]
+    bar: tqdm
     tensorboard: Any = None
     every: int = 1
     _since: dict[str, float] = field(default_factory=lambda: {"tokens": 0.0, "seconds": 0.0})

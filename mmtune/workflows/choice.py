@@ -1,6 +1,7 @@
 """Which checkpoint becomes `final/`: scored as they are saved, remembered in selection.json."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -38,8 +39,8 @@ class Choice:
             return None
         ripe = [c for c in self.candidates if c.epoch >= self.section.first_epoch]
         if self.section.by == "loss":
-            return min((c for c in ripe if c.loss is not None), key=lambda c: c.loss, default=None)
-        return max((c for c in ripe if c.score is not None), key=lambda c: c.score, default=None)
+            return min(ripe, key=lambda c: math.inf if c.loss is None else c.loss, default=None)
+        return max(ripe, key=lambda c: -math.inf if c.score is None else c.score, default=None)
 
 
 def reopen(path: Path, section: Select, done_steps: int) -> Choice:

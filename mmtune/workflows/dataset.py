@@ -8,6 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mmtune.config.recipe import Data, Recipe
 from mmtune.data.accounting import RowCounts, check_bad_rows, write_ledger
 from mmtune.data.mixture import is_held_out
@@ -164,7 +166,7 @@ def content_hash(store: TokenStore) -> str:
     """Of what is trained on: token ids, what is learnt, where samples end."""
     digest = hashlib.sha256()
     for array in (store.offsets, store.ids, store.supervised):
-        digest.update(memoryview(array).cast("B") if array.size else b"")
+        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
     return digest.hexdigest()
 
 

@@ -35,7 +35,7 @@ def sit_exam(
     settings: GenerationSettings,
     ranks: Ranks,
 ) -> list[Marked]:
-    """Answer and grade every example that has a question; ranks share the work, all get the marks."""
+    """Answer and grade every example that has a question; ranks share the work and the marks."""
     asked = [
         (example, prompt)
         for example in examples
@@ -71,7 +71,7 @@ def mean_score(marks: Sequence[Marked]) -> float:
 
 
 def exam_report(before: Sequence[Marked], after: Sequence[Marked], scorer: str) -> dict[str, Any]:
-    """Scores with 95% intervals (Wilson for each; paired bootstrap for the gain), and every answer."""
+    """Scores with 95% intervals (Wilson where right or wrong, else bootstrap), and all answers."""
     report: dict[str, Any] = {"scorer": scorer, "prompts": len(after), "after": _summary(after)}
     if before:
         gains = [b.score - a.score for a, b in zip(before, after, strict=True)]
@@ -86,9 +86,14 @@ def exam_report(before: Sequence[Marked], after: Sequence[Marked], scorer: str) 
 
 
 def _summary(marks: Sequence[Marked]) -> dict[str, float]:
-    mean = mean_score(marks)
-    low, high = wilson_interval(mean * len(marks), len(marks))
-    return {"mean": mean, "low": low, "high": high}
+    scores = [mark.score for mark in marks]
+    right_or_wrong = set(scores) <= {0.0, 1.0}
+    low, high = (
+        wilson_interval(int(sum(scores)), len(scores))
+        if right_or_wrong
+        else paired_bootstrap_interval(scores)
+    )
+    return {"mean": mean_score(marks), "low": low, "high": high}
 
 
 def describe_exam(report: dict[str, Any], show: int) -> str:

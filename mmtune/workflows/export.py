@@ -38,13 +38,21 @@ def _facts(session: Session, report: dict[str, Any]) -> CardFacts:
         "model.residual_dropout": recipe.model.residual_dropout,
         "data.max_tokens": recipe.data.max_tokens,
     }
-    metrics = {f"test {when} tuning": report[when]["mean"] for when in ("before", "after") if when in report}
+    metrics = {
+        f"test {when} tuning": report[when]["mean"]
+        for when in ("before", "after")
+        if when in report
+    }
     if best := session.choice.best():
-        metrics |= {k: v for k, v in (("dev loss", best.loss), ("dev score", best.score)) if v is not None}
+        metrics |= {
+            k: v for k, v in (("dev loss", best.loss), ("dev score", best.score)) if v is not None
+        }
     return CardFacts(
         name=session.folder.name,
         base_model=Path(recipe.model.path).name if local else recipe.model.path,
-        base_revision="" if local or recipe.model.path.startswith("pocket:") else recipe.model.revision,
+        base_revision=""
+        if local or recipe.model.path.startswith("pocket:")
+        else recipe.model.revision,
         hub_id=not local and not recipe.model.path.startswith("pocket:"),
         sources=sources,
         recipe_sha256=recipe_hash(recipe),

@@ -79,9 +79,7 @@ def gather(
         tell(_described(store))
     dev_store = _dev_store(recipe, dev, fmt, here, accelerator)
     prompts = _sample_prompts(recipe, dev)
-    return Material(
-        opened, accounts, windows, store, dev, dev_store, test, prompts, data_hash
-    )
+    return Material(opened, accounts, windows, store, dev, dev_store, test, prompts, data_hash)
 
 
 def _one_window(store: TokenStore) -> Windows:
@@ -138,7 +136,9 @@ def _sample_prompts(recipe: Recipe, dev: list[Example]) -> list[Conversation]:
     return written + list(islice(filter(None, from_dev), recipe.samples.count))
 
 
-def _bar(what: str, shown: bool) -> Callable[[Iterator[list[TokenSample]]], Iterator[list[TokenSample]]]:
+def _bar(
+    what: str, shown: bool
+) -> Callable[[Iterator[list[TokenSample]]], Iterator[list[TokenSample]]]:
     """Passes batches on while a bar counts their rows."""
 
     def watch(batches: Iterator[list[TokenSample]]) -> Iterator[list[TokenSample]]:

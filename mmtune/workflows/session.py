@@ -1,5 +1,6 @@
 """What a training run holds open, and how it is opened: data, model, optimizer, place to resume."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,17 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
     if precision == "auto":
         bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
         precision = "bf16" if bf16 else "no"
-    return Accelerator(mixed_precision=precision)
+    accelerator = Accelerator(mixed_precision=precision)
+    if int(os.environ.get("WORLD_SIZE", "1")) != accelerator.num_processes:
+        raise ConfigError(
+            f"accelerate launch started {os.environ['WORLD_SIZE']} processes that do not know of "
+            "each other; on CPUs, start them with ACCELERATE_USE_CPU=true and --multi_gpu"
+        )
+    if accelerator.device.type == "cpu":
+        cores = len(os.sched_getaffinity(0))
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        torch.set_num_threads(recipe.run.threads or max(1, cores // here))
+    return accelerator
 
 
 def open_session(recipe: Recipe, folder: Path, accelerator: Accelerator) -> Session:

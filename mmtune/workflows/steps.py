@@ -1,13 +1,13 @@
 """Windows of encoded samples -> what each rank does in each step, from any place in the run."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mmtune.config.recipe import Train
-from mmtune.encoding.batches import TokenBatch, without_targets
+from mmtune.encoding.batches import Batch
 from mmtune.encoding.schedule import Schedule, Step, noise_key, rows_of, share
 from mmtune.encoding.store import TokenStore
 from mmtune.errors import DataError
@@ -17,7 +17,7 @@ from mmtune.training.loop import StepInput
 Windows = Callable[[int, int], Iterator[TokenStore]]
 """(epoch, first window) -> the epoch's windows from there on; a map-style set is one window."""
 
-MakeBatch = Callable[[TokenStore, list[int], list[int], int | None], TokenBatch]
+MakeBatch = Callable[[TokenStore, Sequence[int], Sequence[int], int | None], Batch]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,7 @@ class Feed:
     ranks: Ranks
 
     def schedule(self, store: TokenStore) -> Schedule:
-        return Schedule(
-            store.lengths, self.section.batch, self.section.batching, self.section.seed
-        )
+        return Schedule(store.lengths, self.section.batch, self.section.batching, self.section.seed)
 
 
 def total_steps(section: Train, steps_per_epoch: int) -> int:
@@ -65,12 +63,11 @@ def step_inputs(
             count = schedule.steps_per_epoch()
             for planned in schedule.steps(epoch, start):
                 step += 1
-                place = {"epoch": epoch, "window": number, "index": planned.index + 1}
-                position = epoch + (planned.index + 1) / count
+                index = planned.index + 1
                 yield (
-                    _input(feed, store, planned, step, position),
-                    replace(progress, step=step, **place),
-                    planned.index + 1 == count,
+                    _input(feed, store, planned, step, epoch + index / count),
+                    replace(progress, step=step, epoch=epoch, window=number, index=index),
+                    index == count,
                 )
                 if step == last_step:
                     return
@@ -80,9 +77,7 @@ def step_inputs(
         epoch, window = epoch + 1, 0
 
 
-def _input(
-    feed: Feed, store: TokenStore, planned: Step, step: int, position: float
-) -> StepInput:
+def _input(feed: Feed, store: TokenStore, planned: Step, step: int, position: float) -> StepInput:
     rows = share(planned, store.lengths, feed.ranks.rank, feed.ranks.size)
     samples = planned.samples
     return StepInput(
@@ -96,13 +91,13 @@ def _input(
     )
 
 
-def _batch(feed: Feed, store: TokenStore, planned: Step, row: np.ndarray | None) -> TokenBatch:
+def _batch(feed: Feed, store: TokenStore, planned: Step, row: np.ndarray | None) -> Batch:
     numbers = (planned.rows[0][:1] if row is None else row).tolist()
     keys = [
         noise_key(feed.section.seed, planned.epoch, store.example_id(number)) for number in numbers
     ]
     batch = feed.make_batch(store, numbers, keys, feed.pad_id)
-    return without_targets(batch) if row is None else batch
+    return batch.without_targets() if row is None else batch
 
 
 def _slots(feed: Feed, store: TokenStore, planned: Step) -> int:
@@ -122,7 +117,7 @@ def targets_by_source(store: TokenStore, samples: np.ndarray) -> dict[str, int]:
     return {name: int(count) for name, count in zip(store.sources, counts, strict=True)}
 
 
-def fixed_batches(feed: Feed, store: TokenStore) -> Iterator[TokenBatch]:
+def fixed_batches(feed: Feed, store: TokenStore) -> Iterator[Batch]:
     """This rank's part of a whole store, in a fixed order; for measuring, not for learning."""
     rows = rows_of(store.lengths, feed.section.batching)
     everything = Step(0, 0, tuple(rows))

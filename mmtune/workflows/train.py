@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from signal import Signals
+from typing import Any
 
 from accelerate import Accelerator
 
@@ -83,7 +85,11 @@ def _train(session: Session, signals: StopSignals) -> None:
 
     try:
         for report in training_steps(
-            session.model, session.optimizer, inputs(), session.accelerator, _settings(session, signals)
+            session.model,
+            session.optimizer,
+            inputs(),
+            session.accelerator,
+            _settings(session, signals),
         ):
             if session.main:
                 session.tracker.step(report)
@@ -133,7 +139,7 @@ def _candidate(session: Session, report: StepReport) -> Candidate:
     if section.by == "generation":
         score = mean_score(_marks(session, session.dev))
     if session.main:
-        row = {"step": report.step, "epoch": round(report.epoch, 4)}
+        row: dict[str, Any] = {"step": report.step, "epoch": round(report.epoch, 4)}
         if losses:
             row["dev_loss"] = losses
         if score is not None:
@@ -191,7 +197,7 @@ def _stop(session: Session, number: int) -> None:
     raise Interrupted(
         f"stopped by a signal after step {session.progress.step}, checkpoint written; run the same "
         "command with train.resume=auto to go on",
-        exit_code=EXIT_CODES[number],
+        exit_code=EXIT_CODES[Signals(number)],
     )
 
 
@@ -213,6 +219,7 @@ def _restore_chosen(session: Session) -> None:
         return
     folder = session.folder / "checkpoints" / f"step-{best.step}"
     load_checkpoint(folder, session.model, None)
-    measure = f"loss {best.loss:.4f}" if session.choice.section.by == "loss" else f"{best.score:.1%}"
+    measure = (
+        f"loss {best.loss:.4f}" if session.choice.section.by == "loss" else f"{best.score:.1%}"
+    )
     session.say(f"chosen: step {best.step} (epoch {best.epoch:g}), {measure} on the dev set")
-

@@ -47,7 +47,7 @@ def test_bootstrap_is_near_the_normal_interval() -> None:
 
 
 def test_bootstrap_is_seeded_and_widens_with_its_level() -> None:
-    values = [0.0, 1.0, 1.0, -1.0, 0.0, 1.0]
+    values = [0.03, 1.21, 0.94, -1.17, 0.11, 0.72, 0.38]
     assert paired_bootstrap_interval(values, 0.9, 3) == paired_bootstrap_interval(values, 0.9, 3)
     narrow = paired_bootstrap_interval(values, 0.5)
     wide = paired_bootstrap_interval(values, 0.99)

@@ -6,7 +6,7 @@ import pytest
 
 from mmtune.errors import DataError
 from mmtune.pocket import instructions, wordings
-from mmtune.pocket.faults import FAULT_RATES
+from mmtune.pocket.faults import ANSWER_FAULTS, FAULT_RATES
 from mmtune.pocket.instructions import Instruction, grade
 from mmtune.pocket.pool import LOPSIDED_KIND, pool
 from mmtune.pocket.rows import NAMES, rows
@@ -69,6 +69,12 @@ def test_faults_come_at_their_rates() -> None:
     for fault, rate in FAULT_RATES.items():
         assert counts[fault] / len(POOL) == pytest.approx(rate, abs=0.02), fault
     assert set(counts) == {"", *FAULT_RATES}
+
+
+def test_every_fault_with_a_rate_is_made_by_something() -> None:
+    by_the_pool = {"wrong_answer", "off_topic", "near_duplicate", "lopsided"}
+    assert set(FAULT_RATES) == {*ANSWER_FAULTS, *by_the_pool}
+    assert sum(FAULT_RATES.values()) < 0.7
 
 
 def test_faults_are_what_they_say() -> None:

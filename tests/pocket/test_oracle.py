@@ -6,8 +6,9 @@ import pytest
 from mmtune.pocket.draws import keyed
 from mmtune.pocket.faults import wrong_answer
 from mmtune.pocket.gazetteer import TOWNS
+from mmtune.pocket.grading import Facts
 from mmtune.pocket.oracle import grade_by_facts
-from mmtune.pocket.tasks import KINDS, TASKS, Facts
+from mmtune.pocket.tasks import KINDS, TASKS
 
 SCENE = [
     ["large", "red", "circle", "top left"],
