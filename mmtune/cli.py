@@ -178,6 +178,14 @@ def _with_recipe(verb: str, *flags: str) -> Callable[[argparse.Namespace], None]
     return act
 
 
+def _check(given: argparse.Namespace) -> None:
+    """It ends with the command that trains, so it is handed the command line's words."""
+    from mmtune.config.load import load_recipe
+
+    recipe = load_recipe(given.config, given.overrides)
+    _workflow("check")(recipe, arguments=[str(given.config), *given.overrides])
+
+
 def _generate(given: argparse.Namespace) -> None:
     """A recipe stands for the model that its run wrote."""
     settings = {k: v for k, v in vars(given).items() if k not in ("model", "overrides")}
@@ -197,7 +205,7 @@ def _workflow(verb: str) -> Callable[..., None]:
 
 
 _ACTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
-    "check": _with_recipe("check"),
+    "check": _check,
     "preview": _with_recipe("preview", "rows"),
     "train": _with_recipe("train"),
     "generate": _generate,

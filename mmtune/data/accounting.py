@@ -67,14 +67,18 @@ def counted(rows: Iterable[Example | Dropped], counts: RowCounts) -> Iterator[Ex
 
 def check_bad_rows(counts: Iterable[RowCounts], max_fraction: float) -> None:
     """Raises DataError with one message for each source that has no usable row, or of whose rows
-    more than `max_fraction` (0 to 1) are unusable."""
+    more than `max_fraction` (0 to 1) are unusable; where that is not 0, one row always may be."""
     faults = [
         _fault(source, max_fraction)
         for source in counts
-        if not source.kept or source.dropped > max_fraction * source.seen
+        if not source.kept or source.dropped > _allowed(source, max_fraction)
     ]
     if faults:
         raise DataError(*faults)
+
+
+def _allowed(counts: RowCounts, max_fraction: float) -> float:
+    return max(1.0, max_fraction * counts.seen) if max_fraction else 0.0
 
 
 def write_ledger(path: Path, dropped: Iterable[Dropped]) -> None:
@@ -108,8 +112,15 @@ def _fault(counts: RowCounts, max_fraction: float) -> str:
     return (
         f"{counts.source}: {counts.dropped:,} of {counts.seen:,} rows cannot be used "
         f"({_reasons(counts.by_reason)}), more than data.max_bad_rows_fraction ({max_fraction:g}) "
-        f"allows. The first: {places}. Mend the rows, or raise the fraction to leave them out."
+        f"allows. The first: {places}. {_advice(counts)}"
     )
+
+
+def _advice(counts: RowCounts) -> str:
+    advice = "Mend the rows, or raise the fraction to leave them out."
+    if counts.by_reason["overlong"]:
+        advice = f"Raise data.max_tokens or set data.overlong to truncate. {advice}"
+    return advice
 
 
 def _reasons(by_reason: Counter[str]) -> str:

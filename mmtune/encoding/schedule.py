@@ -4,6 +4,7 @@ Nothing here is stateful, so that resuming computes its place instead of replayi
 """
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -38,11 +39,20 @@ class Schedule:
     batching: Batching
     seed: int
 
-    def steps_per_epoch(self) -> int:
-        """The same in every epoch."""
+    def steps_in(self, epoch: int) -> int:
+        """Steps of one epoch; rows padded in random order differ in number between epochs."""
         if isinstance(self.batch, ExamplesBatch):
             return -(-len(self.lengths) // self.batch.count)
-        return -(-len(self._rows_of_epoch(0)) // self.batch.count)
+        return -(-len(self._rows_of_epoch(epoch)) // self.batch.count)
+
+    def steps_of(self, epochs: float) -> int:
+        """Steps of so many epochs from the first on, a part of one rounded up."""
+        whole = int(epochs)
+        alike = isinstance(self.batch, ExamplesBatch) or self.batching.kind != "padded"
+        if alike:
+            return math.ceil(epochs * self.steps_in(0))
+        rest = math.ceil((epochs - whole) * self.steps_in(whole)) if epochs > whole else 0
+        return sum(self.steps_in(epoch) for epoch in range(whole)) + rest
 
     def steps(self, epoch: int, start: int = 0) -> Iterator[Step]:
         """The epoch's steps from number `start` on; the last may be smaller than the others."""
@@ -53,7 +63,7 @@ class Schedule:
 
     def _steps_by_examples(self, epoch: int, start: int, count: int) -> Iterator[Step]:
         order = epoch_order(self.seed, epoch, len(self.lengths))
-        for index in range(start, self.steps_per_epoch()):
+        for index in range(start, self.steps_in(epoch)):
             chosen = order[index * count : (index + 1) * count]
             rows = rows_of(self.lengths[chosen], self.batching)
             yield Step(epoch, index, tuple(chosen[row] for row in rows))

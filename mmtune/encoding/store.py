@@ -5,12 +5,14 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mmtune.encoding.samples import TokenSample
 
 _COMPLETE = "store.json"
+_PARTS = (".bin", ".npy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +83,24 @@ def write_store(folder: Path, batches: Iterable[Sequence[TokenSample]]) -> Token
     np.save(folder / "id_offsets.npy", np.array(id_offsets, dtype=np.int64))
     np.save(folder / "source_numbers.npy", np.array(numbers, dtype=np.int32))
     np.save(folder / "num_targets.npy", np.array(targets, dtype=np.int64))
-    temporary = folder / f"{_COMPLETE}.tmp"
-    temporary.write_text(json.dumps({"samples": len(numbers), "sources": list(sources)}))
-    os.replace(temporary, folder / _COMPLETE)
+    _mark_complete(folder, {"samples": len(numbers), "sources": list(sources)})
     return open_store(folder)
 
 
+def _mark_complete(folder: Path, about: dict[str, Any]) -> None:
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.suffix in _PARTS}
+    aside = folder / f"{_COMPLETE}.tmp"
+    aside.write_text(json.dumps(about | {"bytes": sizes}))
+    os.replace(aside, folder / _COMPLETE)
+
+
 def is_complete(folder: Path) -> bool:
-    """Whether `write_store` came to its end there."""
-    return (folder / _COMPLETE).exists()
+    """Whether `write_store` came to its end there, and its files still have the sizes it wrote."""
+    try:
+        about = json.loads((folder / _COMPLETE).read_text())
+        return all((folder / name).stat().st_size == size for name, size in about["bytes"].items())
+    except (OSError, ValueError):
+        return False
 
 
 def open_store(folder: Path) -> TokenStore:

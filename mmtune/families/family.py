@@ -1,15 +1,17 @@
 """The Family protocol: everything the house needs to know about one kind of model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
+from torch import Tensor
 
 from mmtune.encoding.batches import Batch
 from mmtune.encoding.store import TokenStore
+from mmtune.families.outline import Outline
 from mmtune.types import Conversation
 
 FAMILIES = {"text": "mmtune.families.text"}
@@ -27,8 +29,22 @@ class Loaded:
     device: torch.device
     section: Any
     """The recipe's `model` section"""
+    max_tokens: int
+    """Longest conversation that the model has positions for"""
     notes: tuple[str, ...] = ()
     """What loading decided, one sentence each, to be printed"""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """The part of a model that turns conversations into tokens; no weights."""
+
+    tokenizer: Any
+    chat_format: Any
+    added_ids: tuple[int, ...]
+    """Of tokens that the tokenizer did not have as it was saved"""
+    notes: tuple[str, ...]
+    """What was decided, one sentence each, to be printed"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +75,10 @@ class Family(Protocol):
 
     def load(self, section: Any, device: torch.device, *, seed: int, supervise: str) -> Loaded: ...
 
+    def load_format(self, section: Any, supervise: str) -> Format: ...
+
+    def outline(self, section: Any, made: Format) -> Outline: ...
+
     def batch(
         self, store: TokenStore, numbers: Sequence[int], keys: Sequence[int], pad_id: int | None
     ) -> Batch: ...
@@ -73,13 +93,22 @@ class Family(Protocol):
 
     def save_memory(self, loaded: Loaded) -> None: ...
 
-    def save(self, loaded: Loaded, folder: Path) -> None: ...
+    def save(self, loaded: Loaded, folder: Path, whole: Mapping[str, Tensor] | None) -> None: ...
 
 
 Objective = Any
 """(model, batch) -> Tensor, float32 [documents]: sums, never means."""
 
-__all__ = ["FAMILIES", "Family", "GenerationSettings", "Loaded", "Objective", "Output", "family"]
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "Format",
+    "GenerationSettings",
+    "Loaded",
+    "Objective",
+    "Output",
+    "family",
+]
 
 
 def family(name: str) -> Family:

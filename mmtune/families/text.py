@@ -1,7 +1,8 @@
 """The text family: causal language models of transformers."""
 
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import cast
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from mmtune.config.recipe import TextModel
 from mmtune.encoding.batches import TokenBatch, pack, pad
@@ -19,22 +20,32 @@ from mmtune.encoding.store import TokenStore
 from mmtune.errors import FormatError, ModelError
 from mmtune.families.adapters import apply_adapter, merged, save_adapter
 from mmtune.families.attention import (
-    BACKENDS,
-    choose_attention,
     document_arguments,
+    plain_attention,
+    set_attention,
     verify_isolation,
 )
 from mmtune.families.embeddings import resize_embeddings
-from mmtune.families.family import Loaded, Objective
+from mmtune.families.family import Format, Loaded, Objective
 from mmtune.families.generation import generate
 from mmtune.families.head import head_parameters, hidden_scale, verify_head
 from mmtune.families.noise import neftune_noise, noisy_embeddings
+from mmtune.families.outline import Outline, outlined
 from mmtune.families.parameters import freeze
 from mmtune.families.residual_dropout import add_residual_dropout
 from mmtune.objectives.next_token import next_token
 from mmtune.pocket.shipped import weights_folder
 
-__all__ = ["LanguageModel", "batch", "generate", "load", "objective", "save"]
+__all__ = [
+    "LanguageModel",
+    "batch",
+    "generate",
+    "load",
+    "load_format",
+    "objective",
+    "outline",
+    "save",
+]
 
 
 class LanguageModel(nn.Module):
@@ -45,6 +56,7 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.network = network
         self.neftune_alpha = neftune_alpha
+        self._no_split_modules = list(self.base._no_split_modules or ())
 
     @property
     def base(self) -> PreTrainedModel:
@@ -95,13 +107,12 @@ def load(section: TextModel, device: torch.device, *, seed: int, supervise: Supe
         FormatError: a chat template that cannot be trained on.
     """
     torch.manual_seed(seed)  # adapters draw their first weights
-    tokenizer = load_tokenizer(section)
+    made = load_format(section, supervise)
+    tokenizer, fmt = made.tokenizer, made.chat_format
     network = _load_network(section)
-    fmt, added = prepare_tokenizer(section, tokenizer, supervise)
-    new_ids = resize_embeddings(network, tokenizer, added=added)
+    new_ids = resize_embeddings(network, tokenizer, added=made.added_ids)
     _set_stops(network, tokenizer, fmt)
-    backend = choose_attention(section.attention, device)
-    network.set_attn_implementation(BACKENDS[backend])
+    backend = set_attention(network, section.attention, device)
     cast(nn.Module, network).to(device)
     verify_isolation(network)
     verify_head(network)
@@ -109,17 +120,43 @@ def load(section: TextModel, device: torch.device, *, seed: int, supervise: Supe
         add_residual_dropout(network, section.residual_dropout)
     adapted = apply_adapter(network, section.adapter, new_token_ids=new_ids)
     freeze(adapted, section.freeze)
-    notes = (
-        f"chat format: {fmt.kind}, answers end with {tokenizer.convert_ids_to_tokens(fmt.stop_id)}",
-        *fmt.notes,
-        f"attention: {backend}, seen to keep packed documents apart",
-    )
-    return Loaded(LanguageModel(adapted), tokenizer, fmt, device, section, notes)
+    notes = (*made.notes, f"attention: {backend}, seen to keep packed documents apart")
+    positions = getattr(network.config, "max_position_embeddings", None) or sys.maxsize
+    return Loaded(LanguageModel(adapted), tokenizer, fmt, device, section, positions, notes)
 
 
 def with_noise(loaded: Loaded, neftune_alpha: float) -> Loaded:
     """The same model, training with NEFTune noise."""
     return replace(loaded, model=LanguageModel(loaded.model.network, neftune_alpha))
+
+
+def load_format(section: TextModel, supervise: Supervise) -> Format:
+    """Tokenizer and chat format as training has them; no weight is read.
+
+    Raises:
+        ModelError: no tokenizer can be loaded.
+        FormatError: a chat template that cannot be trained on.
+    """
+    tokenizer = load_tokenizer(section)
+    fmt, added = prepare_tokenizer(section, tokenizer, supervise)
+    stop = tokenizer.convert_ids_to_tokens(fmt.stop_id)
+    notes = (f"chat format: {fmt.kind}, answers end with {stop}", *fmt.notes)
+    return Format(tokenizer, fmt, tuple(added), notes)
+
+
+def outline(section: TextModel, made: Format) -> Outline:
+    """Sizes of the model that `load` would give, from its config alone: no weight is read.
+
+    Raises ModelError for what would stop `load` and needs no weights to be seen.
+    """
+    with torch.device("meta"):
+        network = _empty_network(section)
+    new_ids = resize_embeddings(network, made.tokenizer, added=made.added_ids)
+    if section.residual_dropout:
+        add_residual_dropout(network, section.residual_dropout)
+    adapted = apply_adapter(network, section.adapter, new_token_ids=new_ids)
+    freeze(adapted, section.freeze)
+    return outlined(network, adapted)
 
 
 def load_tokenizer(section: TextModel):  # type: ignore[no-untyped-def]
@@ -161,12 +198,20 @@ def objective(section: TextModel) -> Objective:
     return next_token
 
 
-def save(loaded: Loaded, folder: Path) -> None:
-    """Write what plain `from_pretrained` loads; an adapter merged, and beside it unmerged."""
+def save(loaded: Loaded, folder: Path, whole: Mapping[str, Tensor] | None) -> None:
+    """Write what plain `from_pretrained` loads; an adapter merged, and beside it unmerged.
+
+    `whole` holds the full weights by the names in `loaded.model`, where those in it are sharded.
+    """
     network = loaded.model.network
-    plain = merged(network)
-    plain.set_attn_implementation("sdpa")
-    plain.save_pretrained(folder, safe_serialization=True)
+    if whole is not None:
+        prefix = "network."
+        state = {name.removeprefix(prefix): tensor for name, tensor in whole.items()}
+        network.save_pretrained(folder, state_dict=state)
+    else:
+        plain = merged(network)
+        plain.set_attn_implementation(plain_attention(plain))
+        plain.save_pretrained(folder)
     loaded.tokenizer.save_pretrained(folder)
     if network is not loaded.model.base:
         save_adapter(network, folder / "adapter")
@@ -186,12 +231,29 @@ def resolved(section: TextModel) -> str:
     return str(Path(section.path).expanduser()) if Path(section.path).is_dir() else section.path
 
 
+def _empty_network(section: TextModel) -> PreTrainedModel:
+    path = resolved(section)
+    if Path(path).is_dir() and not any(Path(path).glob("*.safetensors")):
+        raise ModelError(f"model.path {section.path!r}: there are no weights (*.safetensors) in it")
+    arguments = _hub_arguments(section, path)
+    try:
+        config = AutoConfig.from_pretrained(path, **arguments)
+        return AutoModelForCausalLM.from_config(
+            config, dtype=_dtype(section), trust_remote_code=section.trust_remote_code
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model.path {section.path!r} cannot be loaded: {error}") from error
+
+
+def _dtype(section: TextModel) -> torch.dtype:
+    return torch.bfloat16 if section.dtype == "bfloat16" else torch.float32
+
+
 def _load_network(section: TextModel) -> PreTrainedModel:
     path = resolved(section)
-    dtype = torch.bfloat16 if section.dtype == "bfloat16" else torch.float32
     try:
         return AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype, use_safetensors=True, **_hub_arguments(section, path)
+            path, dtype=_dtype(section), use_safetensors=True, **_hub_arguments(section, path)
         )
     except (OSError, ValueError) as error:
         raise ModelError(f"model.path {section.path!r} cannot be loaded: {error}") from error

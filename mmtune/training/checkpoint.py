@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
+    get_model_state_dict,
     get_state_dict,
     set_state_dict,
 )
@@ -99,6 +100,12 @@ def load_checkpoint(
         options=_options(strict=False),
     )
     return Progress(**state["progress"])
+
+
+def whole_weights(model: nn.Module) -> dict[str, Tensor]:
+    """All weights on the CPU, gathered from their shards; every rank must call it."""
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    return cast(dict[str, Tensor], get_model_state_dict(model, options=options))
 
 
 def newest_good(parent: Path, tell: Callable[[str], None]) -> Path | None:

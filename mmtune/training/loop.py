@@ -73,6 +73,8 @@ class WithObjective(nn.Module):
         super().__init__()
         self.model = model
         self.objective = objective
+        # FSDP asks the outermost module which blocks to shard.
+        self._no_split_modules = getattr(model, "_no_split_modules", None)
 
     def forward(self, batch: Batch) -> Tensor:
         return self.objective(self.model, batch)

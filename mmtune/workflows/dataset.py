@@ -127,7 +127,8 @@ def encoded(
 def training_store(
     recipe: Recipe, opened: Opened, fmt: ChatFormat, folder: Path, watch: Watch
 ) -> tuple[TokenStore, Accounts]:
-    """Encode the whole training set to `folder`, or open what an earlier start encoded there.
+    """Encode the whole training set to `folder` (two below the run's), or open what an earlier
+    start encoded there; rows that are left out go to the run's `ledger.jsonl`.
 
     Raises:
         DataError: too great a part of a source's rows is unusable, or all of them.
@@ -141,7 +142,7 @@ def training_store(
         accounts.of(source.name)
     rows = training_rows(opened, recipe, accounts)
     store = write_store(folder, watch(encoded(rows, fmt, recipe.data, accounts)))
-    settle(accounts, recipe, folder.parent / "ledger.jsonl")
+    settle(accounts, recipe, folder.parents[1] / "ledger.jsonl")
     marker.write_text(json.dumps({"key": key, "counts": _counts_as_json(accounts)}))
     return store, accounts
 

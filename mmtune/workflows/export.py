@@ -6,14 +6,19 @@ from typing import Any
 from mmtune import __version__
 from mmtune.config.load import recipe_hash
 from mmtune.families.model_card import CardFacts, CardSource, model_card
+from mmtune.training.checkpoint import whole_weights
 from mmtune.workflows.session import Session
 
 
 def export(session: Session, report: dict[str, Any]) -> None:
     """Write `final/` from the weights as they are; all ranks call it, the first writes."""
+    whole = None
+    if not session.can_generate:
+        names = whole_weights(session.model)
+        whole = {name.removeprefix("model."): tensor for name, tensor in names.items()}
     if session.main:
         final = session.folder / "final"
-        session.family.save(session.loaded, final)
+        session.family.save(session.loaded, final, whole)
         (final / "README.md").write_text(model_card(_facts(session, report)), encoding="utf-8")
     session.accelerator.wait_for_everyone()
 

@@ -12,6 +12,7 @@ from mmtune.config.recipe import Recipe
 from mmtune.data.accounting import write_ledger
 from mmtune.encoding.chat_format import ChatFormat
 from mmtune.encoding.samples import TokenSample
+from mmtune.encoding.schedule import Schedule
 from mmtune.encoding.store import TokenStore, write_store
 from mmtune.templates.phrasing import as_conversation
 from mmtune.types import Conversation, Example, Text, Turn
@@ -48,9 +49,9 @@ class Material:
     sample_prompts: list[Conversation]
     data_hash: str
 
-    def steps_per_epoch(self, feed: Feed) -> int:
-        """0 when streaming, where nobody knows."""
-        return feed.schedule(self.store).steps_per_epoch() if self.store is not None else 0
+    def schedule(self, feed: Feed) -> Schedule | None:
+        """Of the whole set; None when streaming, where nobody knows."""
+        return feed.schedule(self.store) if self.store is not None else None
 
 
 def gather(
@@ -123,7 +124,7 @@ def _dev_store(
         accounts.add(example)
     folder = here / f"dev-{accelerator.process_index}"
     store = write_store(folder, encoded(dev, fmt, recipe.data, accounts))
-    settle(accounts, recipe, here / f"ledger-dev-{accelerator.process_index}.jsonl")
+    settle(accounts, recipe, here / f"dev-{accelerator.process_index}-ledger.jsonl")
     return store
 
 

@@ -1,5 +1,6 @@
 """`mmtune pocket build NAME`: how the embedded models were made, and can be made again."""
 
+import json
 import shutil
 from collections.abc import Sequence
 from itertools import islice
@@ -38,16 +39,23 @@ def run(name: str, overrides: Sequence[str] = ()) -> None:
         texts = islice(documents(_TOKENIZER_SEED), _TOKENIZER_DOCUMENTS)
         new_language_model(untrained, texts, LM_SHAPE, seed=recipe.train.seed)
     train.run(recipe)
-    ship(Path(recipe.run.dir) / "final", WEIGHTS / name)
+    ship(untrained, Path(recipe.run.dir) / "final", WEIGHTS / name)
 
 
-def ship(final: Path, folder: Path) -> None:
-    """Copy a trained model to the package, its weights in bfloat16."""
+def ship(untrained: Path, final: Path, folder: Path) -> None:
+    """Put a trained base model into the package, its weights in bfloat16.
+
+    Tokenizer and configuration are those it began with: the end-of-turn token that the training
+    loop adds has no place in a base model, so its row is left off again.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for file in final.iterdir():
-        if file.suffix in (".json", ".jinja"):
-            shutil.copy(file, folder)
+    for file in untrained.glob("*.json"):
+        shutil.copyfile(file, folder / file.name)
+    rows = json.loads((untrained / "config.json").read_text())["vocab_size"]
     weights = load_file(final / "model.safetensors")
-    low = {name: tensor.to(torch.bfloat16) for name, tensor in weights.items()}
+    low = {
+        name: (tensor[:rows] if "embed_tokens" in name else tensor).to(torch.bfloat16).contiguous()
+        for name, tensor in weights.items()
+    }
     save_file(low, folder / "model.safetensors", metadata={"format": "pt"})

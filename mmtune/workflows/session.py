@@ -113,6 +113,11 @@ def open_session(recipe: Recipe, folder: Path, accelerator: Accelerator) -> Sess
     loaded = kind.load(
         recipe.model, accelerator.device, seed=recipe.train.seed, supervise=recipe.data.supervise
     )
+    if recipe.data.max_tokens > loaded.max_tokens:
+        raise ConfigError(
+            f"data.max_tokens is {recipe.data.max_tokens}, but {recipe.model.path} has positions "
+            f"for {loaded.max_tokens} tokens; set data.max_tokens={loaded.max_tokens} or less"
+        )
     loaded = kind.with_noise(loaded, recipe.train.neftune_alpha)
     for note in loaded.notes:
         tell(note)
@@ -128,7 +133,7 @@ def open_session(recipe: Recipe, folder: Path, accelerator: Accelerator) -> Sess
     progress = Progress(0, 0, 0, 0, recipe_hash(recipe), material.data_hash)
     if checkpoint is not None:
         progress = _resumed(checkpoint, model, optimizer, material, tell)
-    steps = total_steps(recipe.train, material.steps_per_epoch(feed))
+    steps = total_steps(recipe.train, material.schedule(feed))
     tell(f"{steps:,} steps, {recipe.train.batch.count} {recipe.train.batch.kind} each")
     if accelerator.is_main_process:
         (folder / _SAVED_RECIPE).write_text(to_yaml(recipe), encoding="utf-8")

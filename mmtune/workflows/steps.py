@@ -1,6 +1,5 @@
 """Windows of encoded samples -> what each rank does in each step, from any place in the run."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -42,9 +41,9 @@ class Feed:
         return Schedule(store.lengths, self.section.batch, self.section.batching, self.section.seed)
 
 
-def total_steps(section: Train, steps_per_epoch: int) -> int:
-    """Of the whole run."""
-    return section.max_steps or math.ceil(section.epochs * steps_per_epoch)
+def total_steps(section: Train, schedule: Schedule | None) -> int:
+    """Of the whole run; a stream, which has no schedule, must give `max_steps`."""
+    return section.max_steps or (schedule.steps_of(section.epochs) if schedule else 0)
 
 
 def step_inputs(
@@ -60,7 +59,7 @@ def step_inputs(
         before, fresh = step, window == start == 0
         for number, store in enumerate(feed.windows(epoch, window), window):
             schedule = feed.schedule(store)
-            count = schedule.steps_per_epoch()
+            count = schedule.steps_in(epoch)
             for planned in schedule.steps(epoch, start):
                 step += 1
                 index = planned.index + 1
