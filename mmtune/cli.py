@@ -144,11 +144,20 @@ def _add_generate_flags(parser: argparse.ArgumentParser) -> None:
     add("--temperature", type=_number, default=0.0, help="0 takes the likeliest token (default)")
     add("--top-p", type=_share, default=1.0, help="keep the likeliest tokens up to this mass")
     add("--batch-size", type=_count, default=16)
+    add("--repetition-penalty", type=_penalty, default=1.0, help="1 is none (default)")
+    add("--seed", type=_whole, default=0, help="of what is drawn at a temperature above 0")
+    add("--system", default="", help="the system's turn of a conversation at the terminal")
 
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number >= 1")
+    return int(text)
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number >= 0")
     return int(text)
 
 
@@ -165,6 +174,12 @@ def _number(text: str) -> float:
 def _share(text: str) -> float:
     if not 0 < (value := _number(text)) <= 1:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a number from 0 to 1")
+    return value
+
+
+def _penalty(text: str) -> float:
+    if (value := _number(text)) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number >= 1")
     return value
 
 

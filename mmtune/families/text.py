@@ -152,6 +152,7 @@ def outline(section: TextModel, made: Format) -> Outline:
     with torch.device("meta"):
         network = _empty_network(section)
     new_ids = resize_embeddings(network, made.tokenizer, added=made.added_ids)
+    set_attention(network, section.attention, torch.device("cpu"))
     if section.residual_dropout:
         add_residual_dropout(network, section.residual_dropout)
     adapted = apply_adapter(network, section.adapter, new_token_ids=new_ids)

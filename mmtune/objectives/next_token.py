@@ -91,7 +91,10 @@ class _CrossEntropy(torch.autograd.Function):
         (gradient,) = gradients
         scale = gradient[0] if len(gradient) else gradient.new_zeros(())
         # Comparing would make a GPU wait for the host, so only the CPU (and the tests) look.
-        if not gradient.is_cuda and not torch.equal(gradient, scale.expand_as(gradient)):
+        alike = gradient.is_cuda or torch.allclose(
+            gradient, scale.expand_as(gradient), rtol=0, atol=0, equal_nan=True
+        )
+        if not alike:
             raise ValueError("the targets of a batch must all weigh the same in its loss")
         d_hidden, d_weight, d_bias = ctx.saved_tensors
         weight_dtype, bias_dtype = ctx.dtypes

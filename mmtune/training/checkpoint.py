@@ -32,6 +32,7 @@ from torch.distributed.checkpoint.state_dict import (
 from mmtune.errors import CheckpointError
 
 _MANIFEST = "manifest.json"
+_FILES = ("model.safetensors", "optimizer.safetensors", "state.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,10 @@ class Progress:
     """next step within the window"""
     recipe_hash: str
     data_hash: str
+    position: float = 0.0
+    """epochs done"""
+    due: bool = False
+    """The recipe asks for a save here, and so for a measurement; else a signal did."""
 
 
 def save_checkpoint(
@@ -58,12 +63,10 @@ def save_checkpoint(
     aside = parent / f"step-{progress.step}.tmp-{os.getpid()}"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    tensors = {key: value for key, value in moments.items() if isinstance(value, Tensor)}
-    plain = {key: value for key, value in moments.items() if not isinstance(value, Tensor)}
     save_file(_without_aliases(weights), aside / "model.safetensors")
-    save_file(_without_aliases(tensors), aside / "optimizer.safetensors")
+    save_file(_flat(moments["state"]), aside / "optimizer.safetensors")
     (aside / "state.json").write_text(
-        json.dumps({"progress": asdict(progress), "optimizer": plain}, indent=1)
+        json.dumps({"progress": asdict(progress), "groups": moments["param_groups"]}, indent=1)
     )
     _write_manifest(aside)
     shutil.rmtree(folder, ignore_errors=True)
@@ -91,7 +94,8 @@ def load_checkpoint(
         )
     saved: dict[str, Any] = {}
     if optimizer is not None:
-        saved = load_file(folder / "optimizer.safetensors") | state["optimizer"]
+        moments = _nested(load_file(folder / "optimizer.safetensors"))
+        saved = {"state": moments, "param_groups": state["groups"]}
     set_state_dict(
         model,
         optimizer or [],
@@ -114,22 +118,36 @@ def newest_good(parent: Path, tell: Callable[[str], None]) -> Path | None:
         if (fault := verify(folder)) is None:
             return folder
         tell(f"{folder} is damaged ({fault}); looking at the one before it")
+    if parent.is_dir():
+        tell(f"{parent} holds no good checkpoint: the run starts anew")
     return None
+
+
+def set_aside_newer(parent: Path, step: int) -> None:
+    """Rename checkpoints past `step`, which proved damaged, so that none is counted on again."""
+    for path in sorted_checkpoints(parent):
+        if int(path.name.removeprefix("step-")) > step:
+            aside = path.with_name(f"{path.name}.damaged")
+            shutil.rmtree(aside, ignore_errors=True)
+            os.replace(path, aside)
 
 
 def verify(folder: Path) -> str | None:
     """What is wrong with a checkpoint, or None."""
     try:
-        manifest = json.loads((folder / _MANIFEST).read_text())
-    except (OSError, ValueError) as error:
-        return f"no readable manifest: {error}"
-    for name, about in manifest["files"].items():
+        files = json.loads((folder / _MANIFEST).read_text())["files"]
+        written = [(name, about["bytes"], about["sha256"]) for name, about in files.items()]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        return f"no readable manifest: {error!r}"
+    if missing := sorted({*_FILES} - {*files}):
+        return f"its manifest lacks {missing[0]}"
+    for name, size, sha256 in written:
         path = folder / name
         if not path.is_file():
             return f"{name} is missing"
-        if path.stat().st_size != about["bytes"]:
-            return f"{name} has {path.stat().st_size} bytes, not {about['bytes']}"
-        if _sha256(path) != about["sha256"]:
+        if path.stat().st_size != size:
+            return f"{name} has {path.stat().st_size} bytes, not {size}"
+        if _sha256(path) != sha256:
             return f"{name} is not what was written (its sha256 differs)"
     return None
 
@@ -166,9 +184,25 @@ def _options(strict: bool = True) -> StateDictOptions:
         full_state_dict=True,
         cpu_offload=True,
         ignore_frozen_params=True,
-        flatten_optimizer_state_dict=True,
         strict=strict,
     )
+
+
+def _flat(state: dict[str, dict[str, Tensor]]) -> dict[str, Tensor]:
+    """`{"a.weight": {"exp_avg": x}}` -> `{"a.weight.exp_avg": x}`"""
+    return {
+        f"{parameter}.{name}": value.contiguous()
+        for parameter, entries in state.items()
+        for name, value in entries.items()
+    }
+
+
+def _nested(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    state: dict[str, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        parameter, _, name = key.rpartition(".")
+        state.setdefault(parameter, {})[name] = value
+    return state
 
 
 def _without_aliases(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -176,7 +210,7 @@ def _without_aliases(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     seen: set[tuple[int, torch.Size]] = set()
     kept = {}
     for name, tensor in tensors.items():
-        place = (tensor.untyped_storage().data_ptr(), tensor.shape)
+        place = (tensor.data_ptr(), tensor.shape)
         if tensor.numel() == 0 or place not in seen:
             kept[name] = tensor.contiguous()
             seen.add(place)

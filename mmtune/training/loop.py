@@ -105,7 +105,7 @@ def training_steps(
         sums = _accumulate(model, item, accelerator, settings.seed)
         totals = _over_ranks(sums, settings.stop_signal(), list(item.source_targets), accelerator)
         grad_norm = float(accelerator.clip_grad_norm_(model.parameters(), settings.clip_norm))
-        loss = sum(totals.by_source.values()) / item.num_targets
+        loss = sum(totals.by_source.values()) / max(1, item.num_targets)
         good = math.isfinite(loss) and math.isfinite(grad_norm)
         rate = settings.learning_rate_at(item.step)
         if good:
@@ -136,7 +136,7 @@ def _accumulate(
     sums: dict[str, Tensor] = {}
     last = len(item.batches) - 1
     # Wrappers average gradients over ranks; the count is global already, so that is undone here.
-    scale = accelerator.num_processes / item.num_targets
+    scale = accelerator.num_processes / max(1, item.num_targets)
     for number, batch in enumerate(item.batches):
         _seed_dropout(seed, item.step, number, accelerator.process_index)
         with _synchronized(model, accelerator, number == last):

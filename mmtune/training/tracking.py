@@ -18,8 +18,13 @@ from mmtune.training.memory import peak_memory_bytes
 
 def write_json(path: Path, value: object) -> None:
     """Write a JSON file whole or not at all."""
+    write_whole(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file whole or not at all, whenever the process is killed."""
     aside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    aside.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    aside.write_text(text, encoding="utf-8")
     os.replace(aside, path)
 
 
@@ -55,7 +60,7 @@ class Tracker:
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one JSON object to metrics.jsonl, and its numbers to TensorBoard."""
         with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            file.write(json.dumps(_jsonable(row), ensure_ascii=False, allow_nan=False) + "\n")
         if self.tensorboard is not None:
             for name, value in _flat(row):
                 self.tensorboard.add_scalar(name, value, row["step"])
@@ -101,9 +106,7 @@ def forget_after(path: Path, step: int) -> None:
             continue  # a kill can cut the last line
         if row["step"] <= step:
             kept.append(line + "\n")
-    aside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    aside.write_text("".join(kept), encoding="utf-8")
-    os.replace(aside, path)
+    write_whole(path, "".join(kept))
 
 
 def _row(report: StepReport, speed: float) -> dict[str, Any]:
@@ -126,6 +129,13 @@ def _row(report: StepReport, speed: float) -> dict[str, Any]:
 def _number(value: float) -> float | None:
     """JSON has no nan: a step that was skipped has no loss."""
     return value if math.isfinite(value) else None
+
+
+def _jsonable(value: Any) -> Any:
+    """The same, a number that is none (a dev loss gone wrong) as null."""
+    if isinstance(value, Mapping):
+        return {name: _jsonable(inner) for name, inner in value.items()}
+    return _number(value) if isinstance(value, float) else value
 
 
 def _flat(row: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:

@@ -42,6 +42,7 @@ def run(recipe: Recipe, arguments: Sequence[str] = ()) -> None:
     if found and made:
         for refusal in refusals(recipe, found, made.chat_format):
             _or_fault(faults, refusal)
+    _or_fault(faults, lambda: _check_positions(recipe, outline))
     _or_fault(faults, lambda: _check_folder(recipe, outline))
     show(_report(recipe, opened, made, outline, found), console())
     if faults:
@@ -56,6 +57,15 @@ def _or_fault(faults: list[str], action: Callable[[], Result]) -> Result | None:
     except InputError as error:
         faults += error.faults
         return None
+
+
+def _check_positions(recipe: Recipe, outline: Outline | None) -> None:
+    positions, wanted = outline.max_positions if outline else 0, recipe.data.max_tokens
+    if 0 < positions < wanted:
+        raise InputError(
+            f"data.max_tokens is {wanted}, but {recipe.model.path} has positions for {positions} "
+            f"tokens; set data.max_tokens={positions} or less"
+        )
 
 
 def _check_folder(recipe: Recipe, outline: Outline | None) -> None:

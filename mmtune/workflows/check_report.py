@@ -58,8 +58,11 @@ def _show_rows(report: CheckReport, found: Survey, out: Console) -> None:
     out.print("\nRows", style="bold")
     if report.recipe.data.streaming:
         out.print(f"  (streaming: of the first {report.recipe.data.window_rows:,} rows only)")
-    for counts in [*found.accounts.counts.values(), *found.aside.counts.values()]:
-        out.print(f"  {visible(counts.described())}", style="yellow" if counts.dropped else None)
+    learnt = [("", counts) for counts in found.accounts.counts.values()]
+    aside = [("held out: ", counts) for counts in found.aside.counts.values()]
+    for start, counts in learnt + aside:
+        line = f"  {start}{visible(counts.described())}"
+        out.print(line, style="yellow" if counts.dropped else None)
         for dropped in counts.first_dropped[:3]:
             place = f"    {dropped.where} {dropped.reason}: {dropped.detail}"
             out.print(visible(place)[:300].replace("\n", " "), style="dim")
@@ -123,13 +126,7 @@ def _show_needs(report: CheckReport, outline: Outline, out: Console) -> None:
     low = _computes_low(recipe, report.device)
     out.print(f"\nOn one {report.device.type} (estimates)", style="bold")
     if planned is not None:
-        slots = planned.largest
-        if 0 < outline.max_positions < int(report.survey.lengths.max() if report.survey else 0):
-            out.print(
-                f"  longer samples than the model was made for ({outline.max_positions:,} tokens)",
-                style="yellow",
-            )
-        _show_memory(report, outline, slots, value_bytes=2 if low else 4, out=out)
+        _show_memory(report, outline, planned.largest, value_bytes=2 if low else 4, out=out)
     need, free = disk_bytes(recipe, outline), free_disk_bytes(Path(recipe.run.dir))
     out.print(
         f"  disk: {_size(need)} (checkpoints of weights and two moments: "

@@ -1,7 +1,6 @@
 """Which checkpoint becomes `final/`: scored as they are saved, remembered in selection.json."""
 
 import json
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -38,9 +37,18 @@ class Choice:
         if self.section.by == "last":
             return None
         ripe = [c for c in self.candidates if c.epoch >= self.section.first_epoch]
+        measured = [(c, value) for c in ripe if (value := self._measure(c)) is not None]
+        return min(measured, key=lambda pair: pair[1])[0] if measured else None
+
+    def _measure(self, candidate: Candidate) -> float | None:
+        """Less is better."""
         if self.section.by == "loss":
-            return min(ripe, key=lambda c: math.inf if c.loss is None else c.loss, default=None)
-        return max(ripe, key=lambda c: -math.inf if c.score is None else c.score, default=None)
+            return candidate.loss
+        return None if candidate.score is None else -candidate.score
+
+    def has(self, step: int) -> bool:
+        """Whether the checkpoint of that step was measured."""
+        return any(candidate.step == step for candidate in self.candidates)
 
 
 def reopen(path: Path, section: Select, done_steps: int) -> Choice:

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.style import Style
 from rich.text import Text
 
@@ -43,6 +44,7 @@ class Stretch:
     text: str
     learnt: bool
     control: bool
+    ends_turn: bool
 
 
 _STYLES = {
@@ -68,46 +70,43 @@ def documents(batch: TokenBatch) -> Iterator[Document]:
         start += length
 
 
-def stretches(document: Document, tokenizer: Any) -> list[Stretch]:
-    """The document cut where tokens begin or cease to be learnt, or to be control tokens.
+def stretches(document: Document, tokenizer: Any, stop_ids: Sequence[int]) -> list[Stretch]:
+    """The document cut where tokens begin or cease to be learnt, or to be control tokens, and
+    after each of `stop_ids`.
 
     Each stretch is what decoding up to its end adds to decoding up to its beginning, so that
     decoders which treat the start of a text otherwise do not change it.
     """
-    added = tokenizer.added_tokens_decoder
-    control = {number for number, token in added.items() if token.special}
-    kinds = [
-        (bool(learnt), int(number) in control)
-        for number, learnt in zip(document.ids, document.learnt, strict=True)
-    ]
+    special = [number for number, t in tokenizer.added_tokens_decoder.items() if t.special]
+    control = np.isin(document.ids, [*special, *stop_ids])
+    stops: NDArray[np.bool_] = np.isin(document.ids, list(stop_ids))
+    turns: NDArray[np.int64] = np.concatenate([[0], np.cumsum(stops)[:-1]])
+    kinds = zip(document.learnt.tolist(), control.tolist(), turns.tolist(), strict=True)
     found, end, before = [], 0, ""
-    for (learnt, is_control), group in groupby(kinds):
+    for (learnt, is_control, _), group in groupby(kinds):
         end += len(list(group))
         text = tokenizer.decode(
             document.ids[:end], skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
-        found.append(Stretch(text[len(before) :], learnt, is_control))
+        found.append(Stretch(text[len(before) :], learnt, is_control, bool(stops[end - 1])))
         before = text
     return found
 
 
 def marked(document: Document, tokenizer: Any, stop_ids: Sequence[int], marks: Marks) -> Text:
     """The document to be printed, a line's end after each turn. Brackets: `Hi⟦Hello<|eot|>⟧`."""
-    stops = {tokenizer.convert_ids_to_tokens(number) for number in stop_ids}
     text = Text()
-    inside = False
-    for stretch in stretches(document, tokenizer):
-        if marks is Marks.BRACKETS and stretch.learnt != inside:
+    opened = False
+    for stretch in stretches(document, tokenizer, stop_ids):
+        brackets = marks is Marks.BRACKETS
+        if brackets and stretch.learnt != opened:
             text.append("⟦" if stretch.learnt else "⟧")
-        inside = stretch.learnt
-        style = _STYLES[stretch.learnt, stretch.control] if marks is Marks.COLOURS else None
-        text.append(visible(stretch.text), style)
-        if stretch.control and any(stretch.text.endswith(str(stop)) for stop in stops):
-            if marks is Marks.BRACKETS and inside:
-                text.append("⟧")
-                inside = False
-            text.append("\n")
-    if marks is Marks.BRACKETS and inside:
+        opened = stretch.learnt
+        text.append(visible(stretch.text), None if brackets else _STYLES[opened, stretch.control])
+        if stretch.ends_turn:
+            text.append("⟧\n" if brackets and opened else "\n")
+            opened = False
+    if marks is Marks.BRACKETS and opened:
         text.append("⟧")
     text.rstrip()
     return text

@@ -141,6 +141,7 @@ def percentiles(lengths: np.ndarray) -> dict[str, int]:
 def histogram(lengths: np.ndarray, most_bins: int = 12) -> list[tuple[int, int, int]]:
     """(from, to, samples) of bins of equal width, a round number of tokens wide."""
     longest = int(lengths.max())
-    width = next(w for n in range(32) for w in (1 << n, 3 << n) if w * most_bins >= longest)
+    round_ones = sorted(width << n for width in (1, 3) for n in range(40))
+    width = next(width for width in round_ones if width * most_bins >= longest)
     counts = np.bincount((lengths - 1) // width)
     return [(n * width + 1, (n + 1) * width, int(count)) for n, count in enumerate(counts)]

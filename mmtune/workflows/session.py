@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
@@ -16,11 +17,17 @@ from mmtune.encoding.schedule import rows_of
 from mmtune.encoding.store import TokenStore
 from mmtune.errors import CheckpointError, ConfigError
 from mmtune.families.family import Family, Loaded, family
-from mmtune.training.checkpoint import Progress, load_checkpoint, newest_good, sorted_checkpoints
+from mmtune.training.checkpoint import (
+    Progress,
+    load_checkpoint,
+    newest_good,
+    set_aside_newer,
+    sorted_checkpoints,
+)
 from mmtune.training.loop import WithObjective
 from mmtune.training.memory import activation_bytes, free_memory_bytes, training_state_bytes
 from mmtune.training.optimizer import make_optimizer
-from mmtune.training.tracking import Tracker, open_tracker
+from mmtune.training.tracking import Tracker, open_tracker, write_whole
 from mmtune.types import Conversation, Example
 from mmtune.workflows.choice import Choice, reopen
 from mmtune.workflows.material import Material, gather
@@ -108,7 +115,8 @@ def open_session(recipe: Recipe, folder: Path, accelerator: Accelerator) -> Sess
     """Open everything; whatever is wrong with the recipe, the data or the model comes out here."""
     tell = print if accelerator.is_main_process else _silent
     ranks = Ranks(accelerator.process_index, accelerator.num_processes)
-    checkpoint = _place_to_resume(recipe, folder, tell)
+    resumes = recipe.train.resume == "auto"
+    checkpoint = newest_good(folder / "checkpoints", tell) if resumes else None
     kind = family(recipe.model.family)
     loaded = kind.load(
         recipe.model, accelerator.device, seed=recipe.train.seed, supervise=recipe.data.supervise
@@ -133,10 +141,12 @@ def open_session(recipe: Recipe, folder: Path, accelerator: Accelerator) -> Sess
     progress = Progress(0, 0, 0, 0, recipe_hash(recipe), material.data_hash)
     if checkpoint is not None:
         progress = _resumed(checkpoint, model, optimizer, material, tell)
+    if accelerator.is_main_process:
+        set_aside_newer(folder / "checkpoints", progress.step)
     steps = total_steps(recipe.train, material.schedule(feed))
     tell(f"{steps:,} steps, {recipe.train.batch.count} {recipe.train.batch.kind} each")
     if accelerator.is_main_process:
-        (folder / _SAVED_RECIPE).write_text(to_yaml(recipe), encoding="utf-8")
+        write_whole(folder / _SAVED_RECIPE, to_yaml(recipe))
     tracker = open_tracker(
         folder,
         total_steps=steps,
@@ -155,23 +165,17 @@ def _silent(_text: str) -> None:
     """Ranks other than the first do not print."""
 
 
-def _place_to_resume(recipe: Recipe, folder: Path, tell: Callable[[str], None]) -> Path | None:
-    """The checkpoint to go on from; a folder that holds another run is never written over."""
-    checkpoints = folder / "checkpoints"
+def check_folder(recipe: Recipe, folder: Path) -> None:
+    """Raise ConfigError or CheckpointError where the folder holds a run that this one is not to
+    go on with: nothing in it is written over."""
+    if not sorted_checkpoints(folder / "checkpoints"):
+        return
     if recipe.train.resume == "never":
-        if sorted_checkpoints(checkpoints):
-            raise ConfigError(
-                f"run.dir: {folder} holds a run with checkpoints already; set train.resume=auto to "
-                "go on with it, give another run.dir, or remove the folder"
-            )
-        return None
-    checkpoint = newest_good(checkpoints, tell)
-    if checkpoint is not None:
-        _check_same_recipe(recipe, folder / _SAVED_RECIPE)
-    return checkpoint
-
-
-def _check_same_recipe(recipe: Recipe, saved: Path) -> None:
+        raise ConfigError(
+            f"run.dir: {folder} holds a run with checkpoints already; set train.resume=auto to "
+            "go on with it, give another run.dir, or remove the folder"
+        )
+    saved = folder / _SAVED_RECIPE
     changed = [
         line
         for line in changed_keys(load_recipe(saved), recipe)
@@ -229,7 +233,12 @@ def _longest_batch_bytes(
 ) -> int:
     store = next(feed.windows(0, 0))
     rows = rows_of(store.lengths, recipe.train.batching)
-    longest = max(rows, key=lambda row: int(store.lengths[row].sum())).tolist()
+
+    def slots(row: np.ndarray) -> int:
+        lengths = store.lengths[row]
+        return int(lengths.sum() if feed.pad_id is None else lengths.max() * len(row))
+
+    longest = max(rows, key=slots).tolist()
     batch = kind.batch(store, longest, [0] * len(longest), feed.pad_id).to(loaded.device)
     summed = WithObjective(loaded.model, kind.objective(recipe.model)).train()
     return activation_bytes(summed, batch)

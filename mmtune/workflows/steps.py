@@ -63,9 +63,11 @@ def step_inputs(
             for planned in schedule.steps(epoch, start):
                 step += 1
                 index = planned.index + 1
+                position = epoch + index / count
+                place = replace(progress, epoch=epoch, window=number, index=index)
                 yield (
-                    _input(feed, store, planned, step, epoch + index / count),
-                    replace(progress, step=step, epoch=epoch, window=number, index=index),
+                    _input(feed, store, planned, step, position),
+                    replace(place, step=step, position=position),
                     index == count,
                 )
                 if step == last_step:

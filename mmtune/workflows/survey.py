@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 
 from mmtune.config.recipe import Recipe
-from mmtune.data.accounting import RowCounts, check_bad_rows
+from mmtune.data.accounting import check_bad_rows
 from mmtune.encoding.batches import num_targets
 from mmtune.encoding.chat_format import ChatFormat
 from mmtune.encoding.samples import TokenSample
@@ -53,6 +53,8 @@ class Survey:
     accounts: Accounts = field(default_factory=Accounts)
     aside: Accounts = field(default_factory=Accounts)
     """Of dev and test rows"""
+    dev_accounts: Accounts = field(default_factory=Accounts)
+    """Of dev rows that were read well, as they are encoded"""
     lengths: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """int64 [samples], tokens of each"""
     tallies: dict[str, Tally] = field(default_factory=dict)
@@ -89,12 +91,11 @@ def survey(recipe: Recipe, opened: Opened, fmt: ChatFormat, watch: Watch) -> Sur
         lengths += [len(sample.ids) for sample in batch]
     made.lengths = np.array(lengths, dtype=np.int64)
     dev = dev_rows(opened, recipe, made.aside)
-    kept_apart = Accounts()
     for example in dev:
-        kept_apart.add(example)
-    for batch in encoded(dev, fmt, recipe.data, kept_apart):
+        made.dev_accounts.add(example)
+    for batch in encoded(dev, fmt, recipe.data, made.dev_accounts):
         _tally(made.dev, batch)
-    made.aside = _with_rejected(made.aside, kept_apart)
+    _add_rejected(made.aside, made.dev_accounts)
     tests = good_rows(opened.test, made.aside)
     made.test_prompts = sum(prompt_of(as_conversation(example)) is not None for example in tests)
     return made
@@ -105,13 +106,9 @@ def refusals(recipe: Recipe, made: Survey, fmt: ChatFormat) -> list[Callable[[],
     fraction = recipe.data.max_bad_rows_fraction
     return [
         lambda: check_bad_rows(made.accounts.counts.values(), fraction),
-        lambda: check_bad_rows(_seen(made.aside), fraction),
+        lambda: check_bad_rows(made.dev_accounts.counts.values(), fraction),
         lambda: check_served(fmt, made.to_compare),
     ]
-
-
-def _seen(accounts: Accounts) -> Iterable[RowCounts]:
-    return [counts for counts in accounts.counts.values() if counts.seen]
 
 
 def _tally(tallies: dict[str, Tally], batch: list[TokenSample]) -> None:
@@ -138,12 +135,11 @@ def _forgetting(
         yield batch
 
 
-def _with_rejected(read: Accounts, encoded_rows: Accounts) -> Accounts:
-    """Counts of rows as read, with those that proved unusable when encoded."""
+def _add_rejected(read: Accounts, encoded_rows: Accounts) -> None:
+    """Put rows that proved unusable when encoded into the counts of rows as read."""
     for name, counts in encoded_rows.counts.items():
         into = read.of(name)
         drawn = into.kept == 0  # rows that `dev_fraction` held out of a training source
         into.kept = counts.kept if drawn else into.kept - counts.dropped
         into.by_reason.update(counts.by_reason)
         into.first_dropped += counts.first_dropped
-    return read

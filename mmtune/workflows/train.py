@@ -1,6 +1,9 @@
 """`mmtune train`: one recipe, from rows to `final/`. Reads top to bottom."""
 
+import json
+import math
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from signal import Signals
 from typing import Any
@@ -9,12 +12,12 @@ from accelerate import Accelerator
 
 from mmtune.config.recipe import Recipe
 from mmtune.encoding.batches import Batch
-from mmtune.errors import Interrupted, TrainingDiverged
+from mmtune.errors import Interrupted, MmtuneError, TrainingDiverged
 from mmtune.evaluation.scorers import SCORERS
 from mmtune.families.family import GenerationSettings
 from mmtune.training.checkpoint import load_checkpoint, remove_old, save_checkpoint
 from mmtune.training.held_out import held_out_loss
-from mmtune.training.loop import LoopSettings, StepReport, training_steps
+from mmtune.training.loop import LoopSettings, StepInput, training_steps
 from mmtune.training.optimizer import learning_rate
 from mmtune.training.signals import EXIT_CODES, StopSignals
 from mmtune.training.tracking import write_json, write_status
@@ -22,7 +25,7 @@ from mmtune.types import Example
 from mmtune.workflows.choice import Candidate
 from mmtune.workflows.exam import Marked, describe_exam, exam_report, mean_score, sit_exam
 from mmtune.workflows.export import export
-from mmtune.workflows.session import Session, make_accelerator, open_session
+from mmtune.workflows.session import Session, check_folder, make_accelerator, open_session
 from mmtune.workflows.steps import fixed_batches, step_inputs
 
 
@@ -36,6 +39,8 @@ def run(recipe: Recipe) -> None:
     """
     folder = Path(recipe.run.dir)
     accelerator = make_accelerator(recipe)
+    check_folder(recipe, folder)
+    accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         write_status(folder, "running")
@@ -45,8 +50,8 @@ def run(recipe: Recipe) -> None:
         with StopSignals() as signals:
             _run(recipe, folder, accelerator, signals)
         state, note = "finished", ""
-    except Interrupted as stop:
-        state, note = "interrupted", str(stop)
+    except MmtuneError as error:
+        state, note = "interrupted" if isinstance(error, Interrupted) else state, str(error)
         raise
     finally:
         if accelerator.is_main_process:
@@ -56,7 +61,8 @@ def run(recipe: Recipe) -> None:
 def _run(recipe: Recipe, folder: Path, accelerator: Accelerator, signals: StopSignals) -> None:
     session = open_session(recipe, folder, accelerator)
     try:
-        before = _marks(session, session.test) if recipe.test.before else []
+        before = _marks_before(session)
+        _measure_if_missed(session)
         _train(session, signals)
         _restore_chosen(session)
         after = _marks(session, session.test)
@@ -75,12 +81,11 @@ def _run(recipe: Recipe, folder: Path, accelerator: Accelerator, signals: StopSi
 def _train(session: Session, signals: StopSignals) -> None:
     """Take the steps that are left; log each, save where it is due."""
     places = step_inputs(session.feed, session.progress, session.steps)
-    due: list[bool] = []
 
-    def inputs() -> Iterator:  # type: ignore[type-arg]
+    def inputs() -> Iterator[StepInput]:
         for item, progress, ends_epoch in places:
-            session.previous, session.progress = session.progress, progress
-            due.append(_save_is_due(session, ends_epoch))
+            due = _save_is_due(session, progress.step, ends_epoch)
+            session.previous, session.progress = session.progress, replace(progress, due=due)
             yield item
 
     try:
@@ -93,8 +98,8 @@ def _train(session: Session, signals: StopSignals) -> None:
         ):
             if session.main:
                 session.tracker.step(report)
-            if due.pop() or report.stop_signal:
-                _save(session, report)
+            if session.progress.due or report.stop_signal:
+                _save(session, measure=not report.stop_signal)
             if report.stop_signal:
                 _stop(session, report.stop_signal)
     except TrainingDiverged:
@@ -113,17 +118,18 @@ def _settings(session: Session, signals: StopSignals) -> LoopSettings:
     )
 
 
-def _save_is_due(session: Session, ends_epoch: bool) -> bool:
-    every, step = session.recipe.train.save_every_steps, session.progress.step
+def _save_is_due(session: Session, step: int, ends_epoch: bool) -> bool:
+    every = session.recipe.train.save_every_steps
     return step == session.steps or (step % every == 0 if every else ends_epoch)
 
 
-def _save(session: Session, report: StepReport) -> None:
-    """Write a checkpoint, measure it on the dev set, and let go of old ones."""
+def _save(session: Session, *, measure: bool) -> None:
+    """Write a checkpoint, measure it on the dev set, and let go of old ones. Whoever sends a
+    signal does not wait long, so that it is measured on resuming then."""
     parent = session.folder / "checkpoints"
     save_checkpoint(parent, session.model, session.optimizer, session.progress, session.main)
-    if not report.stop_signal:
-        session.choice.add(_candidate(session, report), write=session.main)
+    if measure:
+        _measure(session)
     if session.main:
         best = session.choice.best()
         keep = parent / f"step-{best.step}" if best else None
@@ -131,24 +137,33 @@ def _save(session: Session, report: StepReport) -> None:
     session.accelerator.wait_for_everyone()
 
 
-def _candidate(session: Session, report: StepReport) -> Candidate:
-    """What the dev set says of the weights as they are."""
+def _measure_if_missed(session: Session) -> None:
+    """Measure the checkpoint gone on from, where the run was stopped between saving and that."""
+    if session.progress.due and not session.choice.has(session.progress.step):
+        _measure(session)
+
+
+def _measure(session: Session) -> None:
+    """Ask the dev set what it says of the weights as they are; they become a candidate."""
+    step, epoch = session.progress.step, session.progress.position
     losses = _dev_loss(session)
     score = None
     section = session.recipe.train.select
     if section.by == "generation":
         score = mean_score(_marks(session, session.dev))
+    loss = losses.get("all", math.nan)
+    candidate = Candidate(step, epoch, loss if math.isfinite(loss) else None, score)
+    session.choice.add(candidate, write=session.main)
     if session.main:
-        row: dict[str, Any] = {"step": report.step, "epoch": round(report.epoch, 4)}
+        row: dict[str, Any] = {"step": step, "epoch": round(epoch, 4)}
         if losses:
             row["dev_loss"] = losses
         if score is not None:
             row["dev_score"] = score
         if len(row) > 2:
             session.tracker.write(row)
-            session.tracker.say(f"step {report.step}: " + _in_words(losses, score))
+            session.tracker.say(f"step {step}: " + _in_words(losses, score))
         _write_samples(session)
-    return Candidate(report.step, report.epoch, losses.get("all"), score)
 
 
 def _in_words(losses: dict[str, float], score: float | None) -> str:
@@ -175,6 +190,25 @@ def _marks(session: Session, examples: list[Example]) -> list[Marked]:
     return sit_exam(
         session.family, session.loaded, examples, SCORERS[section.scorer], settings, session.ranks
     )
+
+
+def _marks_before(session: Session) -> list[Marked]:
+    """The marks of the model as it was loaded; a run that goes on reads what its start wrote."""
+    section, path = session.recipe.test, session.folder / "test_before.json"
+    if not (section.before and session.test):
+        return []
+    asked = section.model_dump(mode="json", exclude={"show"})
+    asked["examples"] = [example.id for example in session.test]
+    if not session.progress.step:
+        marks = _marks(session, session.test)
+        if session.main:
+            write_json(path, {"asked": asked, "marks": [asdict(mark) for mark in marks]})
+        return marks
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    if found.get("asked") != asked:
+        session.say("the test was another one when this run started: no marks of before tuning")
+        return []
+    return [Marked(**mark) for mark in found["marks"]]
 
 
 def _write_samples(session: Session) -> None:

@@ -89,7 +89,7 @@ def test_padded_groups_keep_the_order_and_the_budget_and_are_as_long_as_can_be(w
     lengths = np.random.default_rng(3).integers(1, 6, 200)
     groups = group_padded(lengths, width)
     assert np.concatenate(groups).tolist() == list(range(200))
-    for group, following in zip(groups, groups[1:] + [None], strict=True):
+    for group, following in zip(groups, [*groups[1:], None], strict=True):
         assert lengths[group].max() * len(group) <= width
         if following is not None:
             longer = np.append(group, following[0])

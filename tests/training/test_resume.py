@@ -1,0 +1,286 @@
+"""A run that was stopped at any moment and goes on gives the weights of one that was not.
+
+Invariant 6 of DESIGN section 7. Residual dropout, NEFTune and a choice by dev loss are on, and the
+moments lie in the middle of an epoch. Most runs are forks of this process, killed from inside at
+the moment meant; one is a process of its own, to see its exit code.
+"""
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_runs import (
+    all_metrics,
+    in_fork,
+    make_model,
+    make_rows,
+    metrics,
+    start,
+    status,
+    train,
+    weights_hash,
+    write_recipe,
+)
+
+from mmtune.training import checkpoint, loop
+from mmtune.workflows import choice
+
+LORA = {"kind": "lora", "rank": 4, "dropout": 0.1}
+STEPS = 14
+"""26 rows in steps of 4, two epochs; saved at 4, 8, 12 and 14."""
+
+
+class Setting:
+    """A model, rows, and the uninterrupted run over them."""
+
+    def __init__(self, folder: Path, **changes: Any) -> None:
+        self.folder = folder
+        self.model = make_model(folder / "model")
+        self.rows = make_rows(folder / "rows.jsonl", 26)
+        self.dev = make_rows(folder / "dev.jsonl", 6, start=40)
+        self.changes = changes
+        assert train(self.recipe("whole")) == 0
+        self.whole = folder / "whole" / "run"
+
+    def recipe(self, name: str, **more: Any) -> Path:
+        settings: dict[str, Any] = {
+            "data__dev": [{"path": str(self.dev)}],
+            "model__residual_dropout": 0.3,
+            "train__neftune_alpha": 5.0,
+            "train__save_every_steps": 4,
+            "train__keep_last": 2,
+            "train__select": {"by": "loss"},
+        }
+        return write_recipe(
+            self.folder / name, self.model, self.rows, **settings | self.changes | more
+        )
+
+    def assert_same_as_whole(self, run: Path) -> None:
+        """The weights to the bit, each step logged once with the same loss, the same choice."""
+        assert weights_hash(run) == weights_hash(self.whole)
+        assert [row["step"] for row in metrics(run)] == list(range(1, STEPS + 1))
+        for key in ("loss", "lr", "grad_norm", "epoch", "num_targets"):
+            assert [m[key] for m in metrics(run)] == [m[key] for m in metrics(self.whole)], key
+        read = [json.loads((r / "selection.json").read_text()) for r in (run, self.whole)]
+        assert read[0] == read[1]
+        assert status(run)["state"] == "finished"
+        assert not list((run / "checkpoints").glob("*.tmp-*"))
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Setting:
+    return Setting(tmp_path_factory.mktemp("full"))
+
+
+@pytest.fixture(scope="module")
+def lora(tmp_path_factory: pytest.TempPathFactory) -> Setting:
+    return Setting(tmp_path_factory.mktemp("lora"), model__adapter=LORA)
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def before(module: Any, name: str, when: Callable[..., bool], action: Callable[[], None]) -> Plant:
+    """Do `action` when `module.name` is called with what `when` says."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        real = getattr(module, name)
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            if when(*args):
+                action()
+            return real(*args, **kwargs)
+
+        patch.setattr(module, name, watched)
+
+    return plant
+
+
+def at_step(step: int, action: Callable[[], None]) -> Plant:
+    """In the midst of a step, at its first micro-batch."""
+
+    def first_batch(_seed: int, now: int, number: int, _rank: int) -> bool:
+        return now == step and number == 0
+
+    return before(loop, "_seed_dropout", first_batch, action)
+
+
+def cut_in_half(name: str) -> Plant:
+    """Killed in the middle of writing a file of the second checkpoint."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        real = checkpoint.save_file
+
+        def half(tensors: Any, path: Path) -> None:
+            real(tensors, path)
+            if path.name == name and "step-8" in path.parent.name:
+                path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+                die()
+
+        patch.setattr(checkpoint, "save_file", half)
+
+    return plant
+
+
+def of_step(step: int) -> Callable[..., bool]:
+    return lambda path, *_: f"step-{step}" in Path(path).name
+
+
+def candidate_of(step: int) -> Callable[..., bool]:
+    return lambda _choice, candidate: candidate.step == step
+
+
+KILLS: dict[str, Plant] = {
+    "before the first checkpoint": at_step(2, die),
+    "between checkpoints": at_step(6, die),
+    "just after one was written": at_step(9, die),
+    "writing its weights": cut_in_half("model.safetensors"),
+    "writing its moments": cut_in_half("optimizer.safetensors"),
+    "before its manifest": before(checkpoint, "_write_manifest", of_step(8), die),
+    "before its renaming": before(
+        checkpoint.shutil, "rmtree", lambda path, **_: Path(path).name == "step-8", die
+    ),
+    "before it was measured": before(choice.Choice, "add", candidate_of(12), die),
+    "before the last was measured": before(choice.Choice, "add", candidate_of(14), die),
+}
+
+
+def killed(recipe: Path, plant: Plant, *overrides: str) -> int:
+    def action() -> int:
+        plant(pytest.MonkeyPatch())
+        return train(recipe, *overrides)
+
+    return in_fork(action)
+
+
+@pytest.mark.parametrize("moment", KILLS)
+def test_killed_at_a_moment_and_gone_on(full: Setting, moment: str) -> None:
+    recipe = full.recipe(f"killed {moment}")
+    assert killed(recipe, KILLS[moment]) == -signal.SIGKILL
+    run = recipe.parent / "run"
+    assert status(run)["state"] == "running" and not (run / "final").exists()
+    assert in_fork(lambda: train(recipe, "train.resume=auto")) == 0
+    full.assert_same_as_whole(run)
+
+
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_terminated_twice_and_gone_on(kind: str, request: pytest.FixtureRequest) -> None:
+    """The second time goes on from a checkpoint that a resumed run wrote."""
+    setting: Setting = request.getfixturevalue(kind)
+    recipe = setting.recipe("terminated")
+    run = recipe.parent / "run"
+    for step in (3, 5):
+        plant = at_step(step, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert killed(recipe, plant, "train.resume=auto") == 75
+        assert status(run)["state"] == "interrupted"
+        assert f"after step {step}" in status(run)["note"]
+        assert (run / "checkpoints" / f"step-{step}").is_dir()
+    plant = at_step(8, lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert killed(recipe, plant, "train.resume=auto") == 130
+    assert in_fork(lambda: train(recipe, "train.resume=auto")) == 0
+    setting.assert_same_as_whole(run)
+
+
+def test_a_finished_run_gone_on_with_changes_nothing(full: Setting) -> None:
+    shutil.copytree(full.whole, full.folder / "again" / "run")
+    recipe = full.recipe("again")
+    assert in_fork(lambda: train(recipe, "train.resume=auto")) == 0
+    full.assert_same_as_whole(recipe.parent / "run")
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("model.safetensors", lambda b: b[:-1] + bytes([b[-1] ^ 1])),
+        ("optimizer.safetensors", lambda b: b[: len(b) // 2]),
+        ("state.json", lambda b: b.replace(b'"step": 14', b'"step": 13')),
+        ("manifest.json", lambda b: b""),
+        ("manifest.json", lambda b: b.replace(b'"files"', b'"fiies"')),
+    ],
+)
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_used(
+    full: Setting, file: str, damage: Callable[[bytes], bytes], capfd: Any, tmp_path: Path
+) -> None:
+    recipe = full.recipe(tmp_path.name)
+    run = recipe.parent / "run"
+    shutil.copytree(full.whole, run)
+    path = run / "checkpoints" / "step-14" / file
+    path.write_bytes(damage(path.read_bytes()))
+    # Stopped again before it is written anew: the damaged one must not be counted on.
+    plant = at_step(13, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert killed(recipe, plant, "train.resume=auto", "train.keep_last=1") == 75
+    told = capfd.readouterr().out
+    assert "step-14 is damaged" in told and "going on from step-12" in told
+    assert in_fork(lambda: train(recipe, "train.resume=auto")) == 0
+    assert "going on from step-13" in capfd.readouterr().out
+    full.assert_same_as_whole(run)
+
+
+def test_what_is_not_the_same_run_is_refused_and_left_alone(full: Setting, capfd: Any) -> None:
+    recipe = full.recipe("refused")
+    run = recipe.parent / "run"
+    shutil.copytree(full.whole, run)
+    before_status, before_rows = status(run), all_metrics(run)
+
+    def refused(*overrides: str) -> str:
+        assert train(recipe, *overrides) == 2
+        assert all_metrics(run) == before_rows
+        err: str = capfd.readouterr().err
+        assert "Traceback" not in err
+        return err
+
+    assert "holds a run with checkpoints already; set train.resume=auto" in refused()
+    told = refused("train.resume=auto", "train.learning_rate=0.5", "train.seed=3")
+    assert "train.learning_rate: 0.01 -> 0.5" in told and "train.seed: 0 -> 3" in told
+    assert status(run) == before_status
+    lines = full.rows.read_text().splitlines()
+    try:
+        full.rows.write_text("\n".join([*lines[:-1], lines[0]]) + "\n")
+        assert "the training data are not those" in refused("train.resume=auto")
+    finally:
+        full.rows.write_text("\n".join(lines) + "\n")
+    assert weights_hash(run) == weights_hash(full.whole)
+
+
+def test_lima_residual_dropout_and_noise_change_the_run(full: Setting) -> None:
+    """So the tests above do have something to be exact about."""
+    for number, change in enumerate(
+        ({"model__residual_dropout": 0.0}, {"train__neftune_alpha": 0})
+    ):
+        recipe = full.recipe(f"without {number}", train__max_steps=2, **change)
+        assert in_fork(lambda r=recipe: train(r)) == 0  # type: ignore[misc]
+        losses = [row["loss"] for row in metrics(recipe.parent / "run")]
+        assert losses[0] != pytest.approx(metrics(full.whole)[0]["loss"], rel=1e-4)
+
+
+def test_a_process_of_its_own_answers_75_to_sigterm(full: Setting) -> None:
+    recipe = full.recipe("process", train__epochs=400, train__save_every_steps=0)
+    run = recipe.parent / "run"
+    process = start(["-m", "mmtune.train", str(recipe)])
+    try:
+        deadline = time.monotonic() + 60
+        while not (run / "metrics.jsonl").exists() or len(all_metrics_so_far(run)) < 3:
+            assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 75, err
+    assert "run the same command with train.resume=auto" in err and "Traceback" not in err
+    assert status(run)["state"] == "interrupted"
+    assert len(checkpoint.sorted_checkpoints(run / "checkpoints")) >= 1
+
+
+def all_metrics_so_far(run: Path) -> list[str]:
+    return (run / "metrics.jsonl").read_text().splitlines()
