@@ -13,6 +13,7 @@ from tiny_runs import in_fork, make_model, make_rows, train, write_recipe
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mmtune.config.recipe import TextModel
+from mmtune.encoding.store import open_store
 from mmtune.families import text
 from mmtune.families.family import GenerationSettings
 from mmtune.types import Conversation, Text, Turn
@@ -62,6 +63,14 @@ def test_plain_transformers_answers_as_mmtune_does(
     )
     assert in_fork(lambda: train(recipe)) == 0
     final = tmp_path / "run" / "final"
+    store = open_store(tmp_path / "run" / "encoded" / "train")
+    tokenizer = AutoTokenizer.from_pretrained(final)
+    for number, question in enumerate(ASKED):
+        sample = store.sample(number)
+        trained = sample.ids[: int(sample.supervised.argmax())].tolist()
+        asked = [{"role": "user", "content": question}]
+        served = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=True)
+        assert served["input_ids"] == trained
     ours = our_answers(final)
     for question, output in zip(ASKED, ours, strict=True):
         theirs = plain_answer(final, question)

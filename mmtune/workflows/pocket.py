@@ -21,8 +21,9 @@ _TOKENIZER_DOCUMENTS = 20_000
 _TOKENIZER_SEED = 1
 """Another part of the corpus than the model is trained on."""
 
-LM_SHAPE = LanguageModelShape(vocabulary=1024, width=192, layers=8, heads=6, feed_forward=512)
-"""3.7 million parameters: in bfloat16 under the 8 MB that a file in git may have."""
+LM_SHAPE = LanguageModelShape(vocabulary=1024, width=160, layers=6, heads=5, feed_forward=432)
+"""2.0 million parameters: about as many as the tokens that an hour on two cores affords are best
+spent on (Hoffmann et al. 2022: some 20 tokens a parameter)."""
 
 
 def run(name: str, overrides: Sequence[str] = ()) -> None:

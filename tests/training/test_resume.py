@@ -284,3 +284,20 @@ def test_a_process_of_its_own_answers_75_to_sigterm(full: Setting) -> None:
 
 def all_metrics_so_far(run: Path) -> list[str]:
     return (run / "metrics.jsonl").read_text().splitlines()
+
+
+def test_a_streamed_run_goes_on_in_the_midst_of_a_window(full: Setting) -> None:
+    """Three windows of 10, 10 and 6 rows: 3, 3 and 2 steps an epoch."""
+    streamed = {"data__streaming": True, "data__window_rows": 10, "train__max_steps": 12}
+    whole = full.recipe("streamed whole", **streamed)
+    assert in_fork(lambda: train(whole)) == 0
+    recipe = full.recipe("streamed", **streamed)
+    run = recipe.parent / "run"
+    for step in (5, 8):
+        plant = at_step(step, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert killed(recipe, plant, "train.resume=auto") == 75
+    assert in_fork(lambda: train(recipe, "train.resume=auto")) == 0
+    assert weights_hash(run) == weights_hash(whole.parent / "run")
+    assert [row["step"] for row in metrics(run)] == list(range(1, 13))
+    epochs = [row["epoch"] for row in metrics(run)]
+    assert epochs == [row["epoch"] for row in metrics(whole.parent / "run")]
