@@ -1,6 +1,5 @@
 """The text family: causal language models of transformers."""
 
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -11,13 +10,13 @@ from typing import cast
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedModel
 
 from mmtune.config.recipe import TextModel
 from mmtune.encoding.batches import TokenBatch, pack, pad
 from mmtune.encoding.chat_format import ChatFormat, Supervise, chat_format
 from mmtune.encoding.store import TokenStore
-from mmtune.errors import FormatError, ModelError
+from mmtune.errors import FormatError
 from mmtune.families.adapters import apply_adapter, merged, save_adapter
 from mmtune.families.attention import (
     document_arguments,
@@ -29,12 +28,12 @@ from mmtune.families.embeddings import resize_embeddings
 from mmtune.families.family import Format, Loaded, Objective
 from mmtune.families.generation import generate
 from mmtune.families.head import head_parameters, hidden_scale, verify_head
+from mmtune.families.loading import empty_network, load_network, load_tokenizer
 from mmtune.families.noise import neftune_noise, noisy_embeddings
 from mmtune.families.outline import Outline, outlined
 from mmtune.families.parameters import freeze
 from mmtune.families.residual_dropout import add_residual_dropout
 from mmtune.objectives.next_token import next_token
-from mmtune.pocket.shipped import weights_folder
 
 __all__ = [
     "LanguageModel",
@@ -109,7 +108,7 @@ def load(section: TextModel, device: torch.device, *, seed: int, supervise: Supe
     torch.manual_seed(seed)  # adapters draw their first weights
     made = load_format(section, supervise)
     tokenizer, fmt = made.tokenizer, made.chat_format
-    network = _load_network(section)
+    network = load_network(section)
     new_ids = resize_embeddings(network, tokenizer, added=made.added_ids)
     _set_stops(network, tokenizer, fmt)
     backend = set_attention(network, section.attention, device)
@@ -150,7 +149,7 @@ def outline(section: TextModel, made: Format) -> Outline:
     Raises ModelError for what would stop `load` and needs no weights to be seen.
     """
     with torch.device("meta"):
-        network = _empty_network(section)
+        network = empty_network(section)
     new_ids = resize_embeddings(network, made.tokenizer, added=made.added_ids)
     set_attention(network, section.attention, torch.device("cpu"))
     if section.residual_dropout:
@@ -158,17 +157,6 @@ def outline(section: TextModel, made: Format) -> Outline:
     adapted = apply_adapter(network, section.adapter, new_token_ids=new_ids)
     freeze(adapted, section.freeze)
     return outlined(network, adapted)
-
-
-def load_tokenizer(section: TextModel):  # type: ignore[no-untyped-def]
-    """The checkpoint's tokenizer, as it was saved."""
-    path = resolved(section)
-    try:
-        return AutoTokenizer.from_pretrained(path, **_hub_arguments(section, path))
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"model.path {section.path!r}: no tokenizer can be loaded: {error}"
-        ) from error
 
 
 def prepare_tokenizer(  # type: ignore[no-untyped-def]
@@ -221,56 +209,6 @@ def save(loaded: Loaded, folder: Path, whole: Mapping[str, Tensor] | None) -> No
 def save_memory(loaded: Loaded) -> None:
     """Keep no activations inside layers; make them again in the backward."""
     loaded.model.base.gradient_checkpointing_enable({"use_reentrant": False})
-
-
-def resolved(section: TextModel) -> str:
-    """Where the checkpoint is: the path, or the folder that `pocket:NAME` stands for."""
-    if section.path.startswith("pocket:"):
-        return str(weights_folder(section.path.removeprefix("pocket:")))
-    if section.path.startswith((".", "/", "~")) and not Path(section.path).expanduser().is_dir():
-        raise ModelError(f"model.path: there is no folder {section.path!r}")
-    return str(Path(section.path).expanduser()) if Path(section.path).is_dir() else section.path
-
-
-def _empty_network(section: TextModel) -> PreTrainedModel:
-    path = resolved(section)
-    if Path(path).is_dir() and not any(Path(path).glob("*.safetensors")):
-        raise ModelError(f"model.path {section.path!r}: there are no weights (*.safetensors) in it")
-    arguments = _hub_arguments(section, path)
-    try:
-        config = AutoConfig.from_pretrained(path, **arguments)
-        return AutoModelForCausalLM.from_config(
-            config, dtype=_dtype(section), trust_remote_code=section.trust_remote_code
-        )
-    except (OSError, ValueError) as error:
-        raise ModelError(f"model.path {section.path!r} cannot be loaded: {error}") from error
-
-
-def _dtype(section: TextModel) -> torch.dtype:
-    return torch.bfloat16 if section.dtype == "bfloat16" else torch.float32
-
-
-def _load_network(section: TextModel) -> PreTrainedModel:
-    path = resolved(section)
-    try:
-        return AutoModelForCausalLM.from_pretrained(
-            path, dtype=_dtype(section), use_safetensors=True, **_hub_arguments(section, path)
-        )
-    except (OSError, ValueError) as error:
-        raise ModelError(f"model.path {section.path!r} cannot be loaded: {error}") from error
-
-
-def _hub_arguments(section: TextModel, path: str) -> dict[str, object]:
-    if section.trust_remote_code and not Path(path).is_dir():
-        if not re.fullmatch(r"[0-9a-f]{40}", section.revision):
-            raise ModelError(
-                "model.trust_remote_code runs code from the hub: pin model.revision to a commit "
-                f"hash (it is {section.revision!r})"
-            )
-    local = Path(path).is_dir()
-    return {"trust_remote_code": section.trust_remote_code} | (
-        {} if local else {"revision": section.revision}
-    )
 
 
 def _set_stops(network: PreTrainedModel, tokenizer, format_: ChatFormat) -> None:  # type: ignore[no-untyped-def]

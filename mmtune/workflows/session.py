@@ -183,7 +183,11 @@ def check_folder(recipe: Recipe, folder: Path) -> None:
     ]
     if changed:
         raise CheckpointError(
-            *(f"{saved}: the run to go on with had another recipe: {line}" for line in changed)
+            *(
+                f"{saved}: the run in this folder had another recipe: {line}; put that back, or give "
+                "another run.dir"
+                for line in changed
+            )
         )
 
 
