@@ -184,8 +184,8 @@ def check_folder(recipe: Recipe, folder: Path) -> None:
     if changed:
         raise CheckpointError(
             *(
-                f"{saved}: the run in this folder had another recipe: {line}; put that back, or give "
-                "another run.dir"
+                f"{saved}: the run in this folder had another recipe: {line}; put that back, or "
+                "give another run.dir"
                 for line in changed
             )
         )
