@@ -85,14 +85,13 @@ def training_rows(opened: Opened, recipe: Recipe, accounts: Accounts) -> Iterato
 
 
 def dev_rows(opened: Opened, recipe: Recipe, accounts: Accounts) -> list[Example]:
-    """The held-out rows; few enough to hold."""
-    drawn = (
-        row
-        for source in opened.train
-        if recipe.data.dev_fraction
-        for row in examples(source)
-        if isinstance(row, Example) and _held_out(row, recipe)
-    )
+    """The held-out rows; few enough to hold. Bad rows of a training source count there alone."""
+    drawn = []
+    for source in opened.train if recipe.data.dev_fraction else ():
+        for row in examples(source):
+            if isinstance(row, Example) and _held_out(row, recipe):
+                accounts.add(row)
+                drawn.append(row)
     return [*drawn, *good_rows(opened.dev, accounts)]
 
 
@@ -147,10 +146,11 @@ def training_store(
     return store, accounts
 
 
-def settle(accounts: Accounts, recipe: Recipe, ledger: Path) -> None:
+def settle(accounts: Accounts, recipe: Recipe, ledger: Path | None) -> None:
     """Write the ledger anew, then raise DataError for sources that lost too many rows."""
-    ledger.unlink(missing_ok=True)
-    write_ledger(ledger, accounts.dropped)
+    if ledger is not None:
+        ledger.unlink(missing_ok=True)
+        write_ledger(ledger, accounts.dropped)
     check_bad_rows(accounts.counts.values(), recipe.data.max_bad_rows_fraction)
 
 

@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from mmtune.config.recipe import Recipe
-from mmtune.data.accounting import write_ledger
+from mmtune.data.accounting import check_bad_rows, write_ledger
 from mmtune.encoding.chat_format import ChatFormat
 from mmtune.encoding.samples import TokenSample
 from mmtune.encoding.schedule import Schedule
@@ -61,24 +61,31 @@ def gather(
     opened = open_data(recipe)
     for line in opened.described():
         tell(line)
-    here = folder / "encoded"
-    aside = Accounts()
-    dev = dev_rows(opened, recipe, aside)
-    test = good_rows(opened.test, aside)
+    here, main = folder / "encoded", accelerator.is_main_process
     if recipe.data.streaming:
         store, accounts = None, Accounts()
-        windows = _streamed(recipe, opened, fmt, here / f"window-{accelerator.process_index}")
+        ledger = folder / "ledger.jsonl" if main else None
+        windows = _streamed(
+            recipe, opened, fmt, here / f"window-{accelerator.process_index}", ledger
+        )
         data_hash = "streamed"
     else:
         with accelerator.main_process_first():
-            watch = _bar("encoding", accelerator.is_main_process)
-            store, accounts = training_store(recipe, opened, fmt, here / "train", watch)
+            store, accounts = training_store(
+                recipe, opened, fmt, here / "train", _bar("encoding", main)
+            )
         windows, data_hash = _one_window(store), content_hash(store)
-    for counts in [*accounts.counts.values(), *aside.counts.values()]:
+    aside = Accounts()
+    dev = dev_rows(opened, recipe, aside)
+    dev_store = _dev_store(recipe, dev, fmt, here / f"dev-{accelerator.process_index}", aside)
+    test = good_rows(opened.test, aside)
+    for counts in accounts.counts.values():
         tell(counts.described())
+    for counts in aside.counts.values():
+        tell(f"held out: {counts.described()}")
     if store is not None:
         tell(_described(store))
-    dev_store = _dev_store(recipe, dev, fmt, here, accelerator)
+    settle(aside, recipe, folder / "ledger_held_out.jsonl" if main else None)
     prompts = _sample_prompts(recipe, dev)
     return Material(opened, accounts, windows, store, dev, dev_store, test, prompts, data_hash)
 
@@ -90,20 +97,26 @@ def _one_window(store: TokenStore) -> Windows:
     return windows
 
 
-def _streamed(recipe: Recipe, opened: Opened, fmt: ChatFormat, folder: Path) -> Windows:
-    """Windows encoded as they are needed; one lies on disk at a time."""
+def _streamed(
+    recipe: Recipe, opened: Opened, fmt: ChatFormat, folder: Path, ledger: Path | None
+) -> Windows:
+    """Windows encoded as they are needed; one lies on disk at a time. Rows left out are written to
+    the ledger in the first epoch, and a window that loses too many of them stops the run."""
     size = recipe.data.window_rows
 
     def windows(epoch: int, start: int) -> Iterator[TokenStore]:
         accounts = Accounts()
         rows = training_rows(opened, recipe, accounts)
         next(islice(rows, start * size, start * size), None)  # skip what came before
+        accounts.dropped.clear()
         while first := next(rows, None):
             chunk = _chain_first(first, islice(rows, size - 1))
-            yield write_store(folder, encoded(chunk, fmt, recipe.data, accounts))
-            if epoch == 0:
-                write_ledger(folder.parent / f"ledger-{folder.name}.jsonl", accounts.dropped)
+            store = write_store(folder, encoded(chunk, fmt, recipe.data, accounts))
+            check_bad_rows(accounts.counts.values(), recipe.data.max_bad_rows_fraction)
+            if epoch == 0 and ledger is not None:
+                write_ledger(ledger, accounts.dropped)
             accounts.dropped.clear()
+            yield store
 
     return windows
 
@@ -114,18 +127,10 @@ def _chain_first(first: Example, rest: Iterator[Example]) -> Iterator[Example]:
 
 
 def _dev_store(
-    recipe: Recipe, dev: list[Example], fmt: ChatFormat, here: Path, accelerator: Accelerator
+    recipe: Recipe, dev: list[Example], fmt: ChatFormat, folder: Path, accounts: Accounts
 ) -> TokenStore | None:
     """The dev set encoded; every rank makes its own, for it is small."""
-    if not dev:
-        return None
-    accounts = Accounts()
-    for example in dev:
-        accounts.add(example)
-    folder = here / f"dev-{accelerator.process_index}"
-    store = write_store(folder, encoded(dev, fmt, recipe.data, accounts))
-    settle(accounts, recipe, here / f"dev-{accelerator.process_index}-ledger.jsonl")
-    return store
+    return write_store(folder, encoded(dev, fmt, recipe.data, accounts)) if dev else None
 
 
 def _sample_prompts(recipe: Recipe, dev: list[Example]) -> list[Conversation]:

@@ -53,8 +53,6 @@ class Survey:
     accounts: Accounts = field(default_factory=Accounts)
     aside: Accounts = field(default_factory=Accounts)
     """Of dev and test rows"""
-    dev_accounts: Accounts = field(default_factory=Accounts)
-    """Of dev rows that were read well, as they are encoded"""
     lengths: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """int64 [samples], tokens of each"""
     tallies: dict[str, Tally] = field(default_factory=dict)
@@ -91,11 +89,8 @@ def survey(recipe: Recipe, opened: Opened, fmt: ChatFormat, watch: Watch) -> Sur
         lengths += [len(sample.ids) for sample in batch]
     made.lengths = np.array(lengths, dtype=np.int64)
     dev = dev_rows(opened, recipe, made.aside)
-    for example in dev:
-        made.dev_accounts.add(example)
-    for batch in encoded(dev, fmt, recipe.data, made.dev_accounts):
+    for batch in encoded(dev, fmt, recipe.data, made.aside):
         _tally(made.dev, batch)
-    _add_rejected(made.aside, made.dev_accounts)
     tests = good_rows(opened.test, made.aside)
     made.test_prompts = sum(prompt_of(as_conversation(example)) is not None for example in tests)
     return made
@@ -106,7 +101,7 @@ def refusals(recipe: Recipe, made: Survey, fmt: ChatFormat) -> list[Callable[[],
     fraction = recipe.data.max_bad_rows_fraction
     return [
         lambda: check_bad_rows(made.accounts.counts.values(), fraction),
-        lambda: check_bad_rows(made.dev_accounts.counts.values(), fraction),
+        lambda: check_bad_rows(made.aside.counts.values(), fraction),
         lambda: check_served(fmt, made.to_compare),
     ]
 
@@ -133,13 +128,3 @@ def _forgetting(
     for batch in batches:
         accounts.dropped.clear()
         yield batch
-
-
-def _add_rejected(read: Accounts, encoded_rows: Accounts) -> None:
-    """Put rows that proved unusable when encoded into the counts of rows as read."""
-    for name, counts in encoded_rows.counts.items():
-        into = read.of(name)
-        drawn = into.kept == 0  # rows that `dev_fraction` held out of a training source
-        into.kept = counts.kept if drawn else into.kept - counts.dropped
-        into.by_reason.update(counts.by_reason)
-        into.first_dropped += counts.first_dropped
