@@ -14,7 +14,7 @@ class CardSource:
     used: int
     """Rows that became samples."""
     sha256: str
-    """Of the file's content, or of its rows."""
+    """Of the tokens made of its rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ def model_card(facts: CardFacts) -> str:
         _about(facts),
         "## Data",
         _table(
-            ("source", "rows", "used", "content SHA-256"),
+            ("source", "rows", "used", "SHA-256 of its tokens"),
             ((s.name, str(s.rows), str(s.used), s.sha256) for s in facts.sources),
         ),
         "## Settings",

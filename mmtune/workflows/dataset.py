@@ -171,6 +171,15 @@ def content_hash(store: TokenStore) -> str:
     return digest.hexdigest()
 
 
+def hashes_by_source(store: TokenStore) -> dict[str, str]:
+    """sha256 of the tokens of each source's samples, in order, with what is learnt of them."""
+    digests = {name: hashlib.sha256() for name in store.sources}
+    for number in range(len(store)):
+        sample = store.sample(number)
+        digests[sample.source].update(sample.ids.tobytes() + sample.supervised.tobytes())
+    return {name: digest.hexdigest() for name, digest in digests.items()}
+
+
 def _held_out(row: Example, recipe: Recipe) -> bool:
     fraction = recipe.data.dev_fraction
     return fraction > 0 and is_held_out(row.id, fraction=fraction, seed=recipe.train.seed)

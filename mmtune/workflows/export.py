@@ -7,6 +7,7 @@ from mmtune import __version__
 from mmtune.config.load import recipe_hash
 from mmtune.families.model_card import CardFacts, CardSource, model_card
 from mmtune.training.checkpoint import whole_weights
+from mmtune.workflows.dataset import hashes_by_source
 from mmtune.workflows.session import Session
 
 
@@ -26,9 +27,11 @@ def export(session: Session, report: dict[str, Any]) -> None:
 def _facts(session: Session, report: dict[str, Any]) -> CardFacts:
     recipe = session.recipe
     local = Path(recipe.model.path).exists()
+    material, best = session.material, session.choice.best()
+    hashes = hashes_by_source(material.store) if material.store is not None else {}
     sources = [
-        CardSource(name=c.source, rows=c.seen, used=c.kept, sha256=session.material.data_hash)
-        for c in session.material.accounts.counts.values()
+        CardSource(name=c.source, rows=c.seen, used=c.kept, sha256=hashes.get(c.source, "streamed"))
+        for c in material.accounts.counts.values()
     ]
     section = recipe.train
     settings: dict[str, str | int | float | bool] = {
@@ -38,7 +41,7 @@ def _facts(session: Session, report: dict[str, Any]) -> CardFacts:
         "train.final_learning_rate": section.final_learning_rate,
         "train.schedule": section.schedule,
         "train.weight_decay": section.weight_decay,
-        "steps": session.progress.step,
+        "steps": best.step if best else session.progress.step,
         "model.adapter.kind": recipe.model.adapter.kind,
         "model.residual_dropout": recipe.model.residual_dropout,
         "data.max_tokens": recipe.data.max_tokens,
@@ -48,7 +51,7 @@ def _facts(session: Session, report: dict[str, Any]) -> CardFacts:
         for when in ("before", "after")
         if when in report
     }
-    if best := session.choice.best():
+    if best:
         metrics |= {
             k: v for k, v in (("dev loss", best.loss), ("dev score", best.score)) if v is not None
         }
