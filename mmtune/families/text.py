@@ -208,7 +208,10 @@ def save(loaded: Loaded, folder: Path, whole: Mapping[str, Tensor] | None) -> No
 
 def save_memory(loaded: Loaded) -> None:
     """Keep no activations inside layers; make them again in the backward."""
-    loaded.model.base.gradient_checkpointing_enable({"use_reentrant": False})
+    base = loaded.model.base
+    # The first name is that of transformers 5.2x, the second of those before.
+    enable = getattr(base, "activation_checkpointing_enable", base.gradient_checkpointing_enable)
+    enable({"use_reentrant": False})
 
 
 def _set_stops(network: PreTrainedModel, tokenizer, format_: ChatFormat) -> None:  # type: ignore[no-untyped-def]

@@ -83,7 +83,7 @@ def open_tracker(
     rank that writes touches them or shows a bar."""
     writer = None
     if writes:
-        forget_after(folder / "metrics.jsonl", done_steps)
+        forget_after(folder / "metrics.jsonl", done_steps or -1)  # step 0 is measured anew
     if writes and recipe.run.tensorboard:
         from torch.utils.tensorboard import SummaryWriter
 

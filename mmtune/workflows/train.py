@@ -62,6 +62,7 @@ def _run(recipe: Recipe, folder: Path, accelerator: Accelerator, signals: StopSi
     session = open_session(recipe, folder, accelerator)
     try:
         before = _marks_before(session)
+        _measure_start(session)
         _measure_if_missed(session)
         _train(session, signals)
         _restore_chosen(session)
@@ -135,6 +136,13 @@ def _save(session: Session, *, measure: bool) -> None:
         keep = parent / f"step-{best.step}" if best else None
         remove_old(parent, session.recipe.train.keep_last, keep)
     session.accelerator.wait_for_everyone()
+
+
+def _measure_start(session: Session) -> None:
+    """The held-out loss before the first step, so that its fall is seen."""
+    if session.progress.step == 0 and (losses := _dev_loss(session)) and session.main:
+        session.tracker.write({"step": 0, "epoch": 0.0, "dev_loss": losses})
+        session.tracker.say("step 0: " + _in_words(losses, None))
 
 
 def _measure_if_missed(session: Session) -> None:

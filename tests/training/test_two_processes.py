@@ -111,7 +111,7 @@ def test_two_processes_do_what_one_does(settings: dict[str, Any]) -> None:
         wanted = pytest.approx([row[key] for row in ours], rel=1e-4)
         assert [row[key] for row in theirs] == wanted, key
     dev = [[row["dev_loss"]["all"] for row in all_metrics(r) if "dev_loss" in row] for r in runs]
-    assert len(dev[0]) == 2 and dev[0] == pytest.approx(dev[1], rel=1e-4)
+    assert len(dev[0]) == 3 and dev[0] == pytest.approx(dev[1], rel=1e-4)
     marks = [json.loads((run / "test.json").read_text()) for run in runs]
     ids = [[mark["example_id"] for mark in m["answers"]] for m in marks]
     assert len(ids[0]) == 5 and ids[0] == ids[1]

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_runs import make_model, make_rows, train, write_recipe
+from tiny_runs import all_metrics, make_model, make_rows, train, write_recipe
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +78,15 @@ def test_rows_drawn_to_be_held_out_are_counted_with_those_trained_on(
         if line.startswith(("rows.jsonl: ", "held out: rows.jsonl: ")) and " kept" in line
     ]
     assert sum(counts) == 40 and len(counts) == 2
+
+
+def test_the_held_out_loss_is_measured_before_the_first_step_and_once(
+    tmp_path: Path, model: Path
+) -> None:
+    rows = make_rows(tmp_path / "rows.jsonl", 8)
+    dev = make_rows(tmp_path / "dev.jsonl", 4, start=100)
+    recipe = write_recipe(tmp_path, model, rows, data__dev=[{"path": str(dev)}])
+    assert train(recipe, "train.max_steps=1") == 0
+    assert train(recipe, "train.max_steps=2", "train.resume=auto") == 0
+    measured = [row["step"] for row in all_metrics(tmp_path / "run") if "dev_loss" in row]
+    assert measured == [0, 1, 2]
