@@ -1,5 +1,7 @@
 """`final/`: what plain transformers loads, with a card that says where it came from."""
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,11 @@ def export(session: Session, report: dict[str, Any]) -> None:
         names = whole_weights(session.model)
         whole = {name.removeprefix("model."): tensor for name, tensor in names.items()}
     if session.main:
-        final = session.folder / "final"
-        session.family.save(session.loaded, final, whole)
-        (final / "README.md").write_text(model_card(_facts(session, report)), encoding="utf-8")
+        aside, final = session.folder / f"final.tmp-{os.getpid()}", session.folder / "final"
+        session.family.save(session.loaded, aside, whole)
+        (aside / "README.md").write_text(model_card(_facts(session, report)), encoding="utf-8")
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(aside, final)  # half a model never looks whole
     session.accelerator.wait_for_everyone()
 
 
