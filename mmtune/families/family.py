@@ -12,6 +12,7 @@ from torch import Tensor
 from mmtune.encoding.batches import Batch
 from mmtune.encoding.store import TokenStore
 from mmtune.families.outline import Outline
+from mmtune.objectives.objective import Objective
 from mmtune.types import Conversation
 
 FAMILIES = {"text": "mmtune.families.text"}
@@ -83,7 +84,7 @@ class Family(Protocol):
         self, store: TokenStore, numbers: Sequence[int], keys: Sequence[int], pad_id: int | None
     ) -> Batch: ...
 
-    def objective(self, section: Any) -> Any: ...
+    def objective(self, section: Any) -> Objective: ...
 
     def generate(
         self, loaded: Loaded, conversations: Sequence[Conversation], settings: GenerationSettings
@@ -94,21 +95,6 @@ class Family(Protocol):
     def save_memory(self, loaded: Loaded) -> None: ...
 
     def save(self, loaded: Loaded, folder: Path, whole: Mapping[str, Tensor] | None) -> None: ...
-
-
-Objective = Any
-"""(model, batch) -> Tensor, float32 [documents]: sums, never means."""
-
-__all__ = [
-    "FAMILIES",
-    "Family",
-    "Format",
-    "GenerationSettings",
-    "Loaded",
-    "Objective",
-    "Output",
-    "family",
-]
 
 
 def family(name: str) -> Family:

@@ -25,7 +25,7 @@ from mmtune.families.attention import (
     verify_isolation,
 )
 from mmtune.families.embeddings import resize_embeddings
-from mmtune.families.family import Format, Loaded, Objective
+from mmtune.families.family import Format, Loaded
 from mmtune.families.generation import generate
 from mmtune.families.head import head_parameters, hidden_scale, verify_head
 from mmtune.families.loading import empty_network, load_network, load_tokenizer
@@ -34,6 +34,7 @@ from mmtune.families.outline import Outline, outlined
 from mmtune.families.parameters import freeze
 from mmtune.families.residual_dropout import add_residual_dropout
 from mmtune.objectives.next_token import next_token
+from mmtune.objectives.objective import Objective
 
 __all__ = [
     "LanguageModel",

@@ -13,9 +13,7 @@ from torch import Tensor, nn
 
 from mmtune.encoding.batches import Batch
 from mmtune.errors import TrainingDiverged
-
-Objective = Callable[[nn.Module, Batch], Tensor]
-"""Sums per document, float32 [documents]; the loop divides their total once."""
+from mmtune.objectives.objective import Objective
 
 
 @dataclass(frozen=True, slots=True)

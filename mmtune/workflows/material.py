@@ -6,12 +6,10 @@ from itertools import islice
 from pathlib import Path
 
 from accelerate import Accelerator
-from tqdm import tqdm
 
 from mmtune.config.recipe import Recipe
 from mmtune.data.accounting import check_bad_rows, write_ledger
 from mmtune.encoding.chat_format import ChatFormat
-from mmtune.encoding.samples import TokenSample
 from mmtune.encoding.schedule import Schedule
 from mmtune.encoding.store import TokenStore, write_store
 from mmtune.templates.phrasing import as_conversation
@@ -30,6 +28,7 @@ from mmtune.workflows.dataset import (
     training_store,
 )
 from mmtune.workflows.steps import Feed, Windows
+from mmtune.workflows.terminal import encoding_bar
 
 Tell = Callable[[str], None]
 
@@ -71,9 +70,7 @@ def gather(
         data_hash = "streamed"
     else:
         with accelerator.main_process_first():
-            store, accounts = training_store(
-                recipe, opened, fmt, here / "train", _bar("encoding", main)
-            )
+            store, accounts = training_store(recipe, opened, fmt, here / "train", encoding_bar)
         windows, data_hash = _one_window(store), content_hash(store)
     aside = Accounts()
     dev = dev_rows(opened, recipe, aside)
@@ -140,20 +137,6 @@ def _sample_prompts(recipe: Recipe, dev: list[Example]) -> list[Conversation]:
     ]
     from_dev = (prompt_of(as_conversation(example)) for example in dev)
     return written + list(islice(filter(None, from_dev), recipe.samples.count))
-
-
-def _bar(
-    what: str, shown: bool
-) -> Callable[[Iterator[list[TokenSample]]], Iterator[list[TokenSample]]]:
-    """Passes batches on while a bar counts their rows."""
-
-    def watch(batches: Iterator[list[TokenSample]]) -> Iterator[list[TokenSample]]:
-        with tqdm(desc=what, unit="row", disable=not shown, delay=2) as bar:
-            for batch in batches:
-                bar.update(len(batch))
-                yield batch
-
-    return watch
 
 
 def _described(store: TokenStore) -> str:

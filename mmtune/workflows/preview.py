@@ -7,12 +7,10 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from rich.console import Console
-from tqdm import tqdm
 
 from mmtune.config.recipe import Recipe
 from mmtune.encoding.batches import TokenBatch
 from mmtune.encoding.chat_format import ChatFormat
-from mmtune.encoding.samples import TokenSample
 from mmtune.encoding.schedule import Schedule, noise_key
 from mmtune.encoding.store import TokenStore, write_store
 from mmtune.families.family import Family, Format, family
@@ -26,7 +24,7 @@ from mmtune.workflows.dataset import (
 )
 from mmtune.workflows.documents import Marks, documents, marked
 from mmtune.workflows.steps import targets_by_source
-from mmtune.workflows.terminal import console, has_colours, visible
+from mmtune.workflows.terminal import console, encoding_bar, has_colours, visible
 
 
 def run(recipe: Recipe, rows: int = 4) -> None:
@@ -53,17 +51,10 @@ def _store(recipe: Recipe, opened: Opened, fmt: ChatFormat, folder: Path) -> Tok
     """The training set encoded anew in `folder`, away from a run that may be under way; the first
     window of it when streaming."""
     if not recipe.data.streaming:
-        return training_store(recipe, opened, fmt, folder / "train", _bar)[0]
+        return training_store(recipe, opened, fmt, folder / "train", encoding_bar)[0]
     accounts = Accounts()
     window = islice(training_rows(opened, recipe, accounts), recipe.data.window_rows)
-    return write_store(folder / "train", _bar(encoded(window, fmt, recipe.data, accounts)))
-
-
-def _bar(batches: Iterator[list[TokenSample]]) -> Iterator[list[TokenSample]]:
-    with tqdm(desc="encoding", unit="row", delay=1, leave=False, disable=None) as bar:
-        for batch in batches:
-            bar.update(len(batch))
-            yield batch
+    return write_store(folder / "train", encoding_bar(encoded(window, fmt, recipe.data, accounts)))
 
 
 def _chosen(recipe: Recipe, store: TokenStore, count: int) -> Iterator[tuple[str, np.ndarray]]:

@@ -121,11 +121,7 @@ def open_session(recipe: Recipe, folder: Path, accelerator: Accelerator) -> Sess
     loaded = kind.load(
         recipe.model, accelerator.device, seed=recipe.train.seed, supervise=recipe.data.supervise
     )
-    if recipe.data.max_tokens > loaded.max_tokens:
-        raise ConfigError(
-            f"data.max_tokens is {recipe.data.max_tokens}, but {recipe.model.path} has positions "
-            f"for {loaded.max_tokens} tokens; set data.max_tokens={loaded.max_tokens} or less"
-        )
+    check_positions(recipe, loaded.max_tokens)
     loaded = kind.with_noise(loaded, recipe.train.neftune_alpha)
     for note in loaded.notes:
         tell(note)
@@ -163,6 +159,15 @@ def open_session(recipe: Recipe, folder: Path, accelerator: Accelerator) -> Sess
 
 def _silent(_text: str) -> None:
     """Ranks other than the first do not print."""
+
+
+def check_positions(recipe: Recipe, positions: int) -> None:
+    """Raise ConfigError where the longest conversation has more tokens than the model positions."""
+    if recipe.data.max_tokens > positions:
+        raise ConfigError(
+            f"data.max_tokens is {recipe.data.max_tokens}, but {recipe.model.path} has positions "
+            f"for {positions} tokens; set data.max_tokens={positions} or less"
+        )
 
 
 def check_folder(recipe: Recipe, folder: Path) -> None:

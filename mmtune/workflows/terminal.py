@@ -2,8 +2,12 @@
 
 import os
 import sys
+from collections.abc import Iterator
 
 from rich.console import Console
+from tqdm import tqdm
+
+from mmtune.encoding.samples import TokenSample
 
 _MIN_WIDTH = 100
 _PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
@@ -31,3 +35,11 @@ def visible(text: str) -> str:
     'a␛[31m'
     """
     return text.translate(_PICTURES)
+
+
+def encoding_bar(batches: Iterator[list[TokenSample]]) -> Iterator[list[TokenSample]]:
+    """Passes batches on while a bar on the terminal counts their samples."""
+    with tqdm(desc="encoding", unit="row", delay=1, leave=False, disable=None) as bar:
+        for batch in batches:
+            bar.update(len(batch))
+            yield batch

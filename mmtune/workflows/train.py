@@ -220,7 +220,7 @@ def _marks_before(session: Session) -> list[Marked]:
 
 
 def _write_samples(session: Session) -> None:
-    """Answers to a few prompts, to look at: samples/step-<n>.jsonl."""
+    """Answers to a few prompts, to look at: samples/step-<n>.json."""
     section = session.recipe.samples
     if not (prompts := session.sample_prompts):
         return
