@@ -7,7 +7,8 @@ MmtuneError
     FormatError             tokenizer or chat template
     ModelError              weights, layout, attention backend
     CheckpointError         a checkpoint that cannot be used
-  TrainingDiverged      3   the loss or the gradients stopped being numbers
+  TrainingDiverged      3   the loss or the gradients stopped being numbers, or leapt up to stay
+  StorageError          1   a result could not be written: the disk is full, or gone
   Interrupted          75   SIGTERM, a checkpoint was written (130 for Ctrl-C)
 """
 
@@ -50,6 +51,10 @@ class CheckpointError(InputError):
 
 class TrainingDiverged(MmtuneError):
     exit_code = 3
+
+
+class StorageError(MmtuneError):
+    pass
 
 
 class Interrupted(MmtuneError):

@@ -389,7 +389,7 @@ def keys_of_an_epoch(store: TokenStore, size: int, batching: str) -> dict[str, i
             None if batching == "packed" else 2,
             Ranks(rank, size),
         )
-        for item, _, _ in step_inputs(feed, Progress(0, 0, 0, 0, "", ""), 3):
+        for item, _, _ in step_inputs(feed, Progress(), 3):
             for batch in item.batches:
                 if batch.num_targets:
                     assert isinstance(batch, TokenBatch)

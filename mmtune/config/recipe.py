@@ -151,6 +151,17 @@ class Select(Section):
     """Leave earlier epochs out (LIMA chose between epochs 5 and 10)."""
 
 
+class SpikeStop(Section):
+    """Stop (exit 3) when the loss leaps up and stays there."""
+
+    factor: Annotated[float, Field(ge=0)] = 0.0
+    """A loss above this many times the recent mean is a spike; 0 never stops."""
+    window_steps: Positive = 100
+    """Steps that the recent mean is taken over; spikes are left out of it."""
+    patience_steps: Positive = 4
+    """Spikes in a row that stop the run."""
+
+
 class Train(Section):
     """The loop's settings."""
 
@@ -178,6 +189,7 @@ class Train(Section):
     """`auto` is bf16 where the device computes it, else none."""
     max_skipped_steps: NotNegative = 3
     """Steps in a row with a loss or gradient that is no number, before the run stops (exit 3)."""
+    spike_stop: SpikeStop = SpikeStop()
     save_every_steps: NotNegative = 0
     """0 saves at the end of each epoch. The dev set is measured at each save."""
     keep_last: Positive = 3

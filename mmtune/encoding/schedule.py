@@ -6,7 +6,7 @@ Nothing here is stateful, so that resuming computes its place instead of replayi
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -88,6 +88,25 @@ def rows_of(lengths: np.ndarray, batching: Batching) -> list[np.ndarray]:
         return group_padded(lengths, batching.row_tokens)
     by_length = np.argsort(-lengths, kind="stable")
     return [by_length[row] for row in group_padded(lengths[by_length], batching.row_tokens)]
+
+
+def split(step: Step, lengths: np.ndarray, pieces: int) -> Step:
+    """The same step with each micro-batch cut, between its samples, into up to `pieces` parts of
+    about as many tokens each.
+
+    >>> split(Step(0, 0, (np.array([0, 1, 2]),)), np.array([4, 2, 2]), 2).rows
+    (array([0]), array([1, 2]))
+    """
+    if pieces == 1:
+        return step
+    parts = [part for row in step.rows for part in _parts(row, lengths[row], pieces)]
+    return replace(step, rows=tuple(parts))
+
+
+def _parts(row: np.ndarray, lengths: np.ndarray, pieces: int) -> list[np.ndarray]:
+    middles = np.cumsum(lengths) - lengths / 2
+    part = (middles * pieces / lengths.sum()).astype(np.int64)
+    return np.split(row, np.flatnonzero(np.diff(part)) + 1)
 
 
 def share(step: Step, lengths: np.ndarray, rank: int, ranks: int) -> list[np.ndarray | None]:

@@ -1,10 +1,12 @@
 """Memory: what a run holds, what its longest batch will need, and what there is."""
 
+import gc
 import os
 import resource
 from collections.abc import Callable
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from mmtune.encoding.batches import Batch
@@ -58,3 +60,33 @@ def training_state_bytes(model: nn.Module) -> int:
         for parameter in model.parameters()
         if parameter.requires_grad
     )
+
+
+def fits(
+    model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, accelerator: Accelerator
+) -> bool:
+    """Whether every rank can run forward and backward of this batch beside all that training will
+    hold: the moments, which the first step makes, are given room meanwhile."""
+    room: list[Tensor] = []
+    try:
+        if not optimizer.state:
+            trained = [p for p in model.parameters() if p.requires_grad]
+            room = [torch.empty_like(p) for p in trained for _moment in range(2)]
+        with accelerator.no_sync(model):
+            accelerator.backward(model(batch.to(accelerator.device)).sum() * 0)
+        fitted = True
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        fitted = False
+    del room
+    model.zero_grad(set_to_none=True)
+    if not fitted:
+        gc.collect()
+        torch.cuda.empty_cache()
+    return bool(accelerator.gather(torch.tensor([fitted], device=accelerator.device)).all())
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Of a GPU, or of the CPU, whose allocator raises a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)

@@ -28,6 +28,19 @@ def write_whole(path: Path, text: str) -> None:
     os.replace(aside, path)
 
 
+def append_whole(path: Path, text: str) -> None:
+    """Append a text or, where the disk does not take all of it, nothing."""
+    data = memoryview(text.encode())
+    with open(path, "ab", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        try:
+            while data:
+                data = data[file.write(data) :]
+        except OSError:
+            file.truncate(end)
+            raise
+
+
 def write_status(folder: Path, state: str, **more: object) -> None:
     """`status.json`: running, finished, failed or interrupted."""
     write_json(folder / "status.json", {"state": state, "pid": os.getpid(), **more})
@@ -42,6 +55,7 @@ class Tracker:
     tensorboard: Any = None
     every: int = 1
     _since: dict[str, float] = field(default_factory=lambda: {"tokens": 0.0, "seconds": 0.0})
+    _unwritten: dict[str, list[str]] = field(default_factory=dict)
 
     def step(self, report: StepReport) -> None:
         """Show a step; write it where it is due."""
@@ -59,11 +73,31 @@ class Tracker:
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one JSON object to metrics.jsonl, and its numbers to TensorBoard."""
-        with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(_jsonable(row), ensure_ascii=False, allow_nan=False) + "\n")
-        if self.tensorboard is not None:
+        self._append("metrics.jsonl", row)
+        if self.tensorboard is None:
+            return
+        try:
             for name, value in _flat(row):
                 self.tensorboard.add_scalar(name, value, row["step"])
+        except OSError as error:
+            self.say(f"TensorBoard's file cannot be written ({error}); metrics.jsonl goes on")
+            self.tensorboard = None
+
+    def bad_step(self, report: StepReport, why: str) -> None:
+        """Append a step that was skipped or stood out, with its examples, to bad_steps.jsonl."""
+        row = {"step": report.step, "why": why, "example_ids": list(report.example_ids)}
+        self._append("bad_steps.jsonl", row)
+
+    def _append(self, name: str, row: Mapping[str, Any]) -> None:
+        """A line to a file. While the disk takes none, lines wait for the next one's turn."""
+        line = json.dumps(_jsonable(row), ensure_ascii=False, allow_nan=False) + "\n"
+        lines = [*self._unwritten.pop(name, []), line]
+        try:
+            append_whole(self.folder / name, "".join(lines))
+        except OSError as error:
+            if len(lines) == 1:
+                self.say(f"{name} cannot be written ({error}); its lines wait, the run goes on")
+            self._unwritten[name] = lines
 
     def say(self, text: str) -> None:
         """Print a line without breaking the progress bar."""
@@ -84,6 +118,7 @@ def open_tracker(
     writer = None
     if writes:
         forget_after(folder / "metrics.jsonl", done_steps or -1)  # step 0 is measured anew
+        forget_after(folder / "bad_steps.jsonl", done_steps)
     if writes and recipe.run.tensorboard:
         from torch.utils.tensorboard import SummaryWriter
 

@@ -16,7 +16,7 @@ from mmtune.families.outline import Outline
 from mmtune.workflows.check_report import CheckReport, show
 from mmtune.workflows.dataset import Opened, open_data
 from mmtune.workflows.estimates import disk_bytes, free_disk_bytes, plan
-from mmtune.workflows.session import check_folder, check_positions
+from mmtune.workflows.preflight import check_folder, check_positions
 from mmtune.workflows.survey import Survey, refusals, survey
 from mmtune.workflows.terminal import console, encoding_bar
 

@@ -1,6 +1,7 @@
 """Which checkpoint becomes `final/`: scored as they are saved, remembered in selection.json."""
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -32,11 +33,20 @@ class Choice:
         if write:
             write_json(self.path, [asdict(c) for c in self.candidates])
 
-    def best(self) -> Candidate | None:
-        """The best candidate by the recipe's rule; of equals, the earlier. None: take the last."""
+    def forget(self, step: int) -> None:
+        """Leave that step out from now on."""
+        self.candidates = [c for c in self.candidates if c.step != step]
+
+    def best(self, among: Collection[int] | None = None) -> Candidate | None:
+        """The best candidate by the recipe's rule, of those steps; of equals, the earlier. None:
+        take the last."""
         if self.section.by == "last":
             return None
-        ripe = [c for c in self.candidates if c.epoch >= self.section.first_epoch]
+        ripe = [
+            c
+            for c in self.candidates
+            if c.epoch >= self.section.first_epoch and (among is None or c.step in among)
+        ]
         measured = [(c, value) for c in ripe if (value := self._measure(c)) is not None]
         return min(measured, key=lambda pair: pair[1])[0] if measured else None
 

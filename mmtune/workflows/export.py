@@ -31,7 +31,7 @@ def export(session: Session, report: dict[str, Any]) -> None:
 def _facts(session: Session, report: dict[str, Any]) -> CardFacts:
     recipe = session.recipe
     local = Path(recipe.model.path).exists()
-    material, best = session.material, session.choice.best()
+    material, best = session.material, session.chosen
     hashes = hashes_by_source(material.store) if material.store is not None else {}
     sources = [
         CardSource(name=c.source, rows=c.seen, used=c.kept, sha256=hashes.get(c.source, "streamed"))
@@ -45,6 +45,7 @@ def _facts(session: Session, report: dict[str, Any]) -> CardFacts:
         "train.final_learning_rate": section.final_learning_rate,
         "train.schedule": section.schedule,
         "train.weight_decay": section.weight_decay,
+        "micro-batch pieces": session.feed.pieces,
         "steps": best.step if best else session.progress.step,
         "model.adapter.kind": recipe.model.adapter.kind,
         "model.residual_dropout": recipe.model.residual_dropout,

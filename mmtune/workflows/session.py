@@ -1,46 +1,51 @@
 """What a training run holds open, and how it is opened: data, model, optimizer, place to resume."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedType, broadcast_object_list
 from torch import nn
 
-from mmtune.config.load import changed_keys, load_recipe, recipe_hash, to_yaml
+from mmtune.config.load import to_yaml
 from mmtune.config.recipe import Recipe
-from mmtune.encoding.schedule import rows_of
 from mmtune.encoding.store import TokenStore
 from mmtune.errors import CheckpointError, ConfigError
 from mmtune.families.family import Family, Loaded, family
-from mmtune.training.checkpoint import (
-    Progress,
-    load_checkpoint,
+from mmtune.training.checkpoint import Progress, load_checkpoint, progress_of
+from mmtune.training.checkpoint_files import (
+    clear_way,
     newest_good,
-    set_aside_newer,
-    sorted_checkpoints,
+    read_state,
+    remove_old,
+    saved_steps,
 )
+from mmtune.training.checkpoint_writer import CheckpointWriter
 from mmtune.training.loop import WithObjective
-from mmtune.training.memory import activation_bytes, free_memory_bytes, training_state_bytes
 from mmtune.training.optimizer import make_optimizer
 from mmtune.training.tracking import Tracker, open_tracker, write_whole
+from mmtune.training.tripwires import SpikeWatch
 from mmtune.types import Conversation, Example
-from mmtune.workflows.choice import Choice, reopen
-from mmtune.workflows.material import Material, gather
+from mmtune.workflows.choice import Candidate, Choice, reopen
+from mmtune.workflows.material import Material, Tell, gather
+from mmtune.workflows.preflight import (
+    SAVED_RECIPE,
+    check_disk,
+    check_positions,
+    fit_longest_batch,
+    make_room,
+    try_first_batch,
+    weights_of,
+)
 from mmtune.workflows.steps import Feed, Ranks, total_steps
-
-_SAVED_RECIPE = "recipe.yaml"
-_MAY_CHANGE = ("train.resume", "train.max_steps", "train.keep_last", "run.", "samples.", "test.")
-"""Keys that a resumed run may have other than the run it goes on with."""
 
 
 @dataclass(slots=True)
 class Session:
-    """A run's open parts; only `progress`, `previous` and `choice` change while it goes."""
+    """A run's open parts; the last few change while it goes."""
 
     recipe: Recipe
     folder: Path
@@ -53,9 +58,12 @@ class Session:
     optimizer: torch.optim.Optimizer
     steps: int
     progress: Progress
-    previous: Progress
     choice: Choice
     tracker: Tracker
+    writer: CheckpointWriter
+    spikes: SpikeWatch
+    chosen: Candidate | None = None
+    """Whose weights became `final/`; None: those of the last step"""
 
     @property
     def main(self) -> bool:
@@ -70,6 +78,11 @@ class Session:
     def can_generate(self) -> bool:
         """Sharded weights cannot answer on one rank alone."""
         return self.accelerator.distributed_type != DistributedType.FSDP
+
+    @property
+    def can_defer(self) -> bool:
+        """Whether a step's numbers may be read while the next one runs."""
+        return self.accelerator.device.type == "cuda" and self.can_generate
 
     @property
     def dev(self) -> list[Example]:
@@ -113,141 +126,121 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
 
 def open_session(recipe: Recipe, folder: Path, accelerator: Accelerator) -> Session:
     """Open everything; whatever is wrong with the recipe, the data or the model comes out here."""
-    tell = print if accelerator.is_main_process else _silent
-    ranks = Ranks(accelerator.process_index, accelerator.num_processes)
-    resumes = recipe.train.resume == "auto"
-    checkpoint = newest_good(folder / "checkpoints", tell) if resumes else None
+    main = accelerator.is_main_process
+    tell = print if main else _silent
+    checkpoint = _checkpoint_to_resume(recipe, folder, main, tell)
     kind = family(recipe.model.family)
     loaded = kind.load(
         recipe.model, accelerator.device, seed=recipe.train.seed, supervise=recipe.data.supervise
     )
     check_positions(recipe, loaded.max_tokens)
+    check_disk(recipe, folder, **weights_of(loaded.model))
     loaded = kind.with_noise(loaded, recipe.train.neftune_alpha)
     for note in loaded.notes:
         tell(note)
     material = gather(recipe, folder, loaded.chat_format, accelerator, tell)
-    packed = recipe.train.batching.kind == "packed"
-    pad_id = None if packed else loaded.tokenizer.pad_token_id
-    feed = Feed(material.windows, recipe.train, kind.batch, pad_id, ranks)
-    _make_room(recipe, kind, loaded, feed, material, tell)
+    progress = _progress(checkpoint, material)
+    feed = _feed(recipe, kind, loaded, material, progress, accelerator)
+    first = next(material.windows(0, 0))
+    make_room(recipe, kind, loaded, feed, first, tell)
     summed = WithObjective(loaded.model, kind.objective(recipe.model))
     if recipe.model.compile:
         loaded.model.base.get_decoder().compile(dynamic=True)
     model, optimizer = accelerator.prepare(summed, make_optimizer(summed, recipe.train))
-    progress = Progress(0, 0, 0, 0, recipe_hash(recipe), material.data_hash)
+    feed = fit_longest_batch(feed, first, model, optimizer, accelerator, tell)
+    try_first_batch(feed, first, model, accelerator, tell)
     if checkpoint is not None:
-        progress = _resumed(checkpoint, model, optimizer, material, tell)
-    if accelerator.is_main_process:
-        set_aside_newer(folder / "checkpoints", progress.step)
+        load_checkpoint(checkpoint, model, optimizer)
+        tell(f"going on from {checkpoint.name}")
     steps = total_steps(recipe.train, material.schedule(feed))
     tell(f"{steps:,} steps, {recipe.train.batch.count} {recipe.train.batch.kind} each")
-    if accelerator.is_main_process:
-        write_whole(folder / _SAVED_RECIPE, to_yaml(recipe))
+    if main:
+        clear_way(folder / "checkpoints", progress.step)
+        write_whole(folder / SAVED_RECIPE, to_yaml(recipe))
     tracker = open_tracker(
-        folder,
-        total_steps=steps,
-        done_steps=progress.step,
-        recipe=recipe,
-        writes=accelerator.is_main_process,
+        folder, total_steps=steps, done_steps=progress.step, recipe=recipe, writes=main
     )
+    if main and feed.pieces > 1 and not (checkpoint and progress.pieces == feed.pieces):
+        tracker.write(
+            {"step": progress.step, "epoch": progress.position, "micro_batch_pieces": feed.pieces}
+        )
+    progress = replace(progress, pieces=feed.pieces)
     choice = reopen(folder / "selection.json", recipe.train.select, progress.step)
+    writer = CheckpointWriter(
+        folder / "checkpoints", tracker.say, lambda: let_go(folder, recipe, choice)
+    )
+    spikes = SpikeWatch(recipe.train.spike_stop, deque(progress.recent_losses), progress.spikes)
     return Session(
         recipe, folder, accelerator, kind, loaded, material, feed, model, optimizer, steps,
-        progress, progress, choice, tracker,
+        progress, choice, tracker, writer, spikes,
     )  # fmt: skip
+
+
+def let_go(folder: Path, recipe: Recipe, choice: Choice) -> None:
+    """Remove old checkpoints, but never the best one so far."""
+    parent = folder / "checkpoints"
+    best = choice.best(saved_steps(parent))
+    keep = parent / f"step-{best.step}" if best else None
+    remove_old(parent, recipe.train.keep_last, keep)
+
+
+def _TEMP_facts(material):
+    return getattr(material, "fingerprints", {"data": material.data_hash})
+
+
+def differences(then, now):
+    return [
+        f"{k}: the training data are not those {then.get(k)} {v}"
+        for k, v in now.items()
+        if then.get(k) != v
+    ]
 
 
 def _silent(_text: str) -> None:
     """Ranks other than the first do not print."""
 
 
-def check_positions(recipe: Recipe, positions: int) -> None:
-    """Raise ConfigError where the longest conversation has more tokens than the model positions."""
-    if recipe.data.max_tokens > positions:
-        raise ConfigError(
-            f"data.max_tokens is {recipe.data.max_tokens}, but {recipe.model.path} has positions "
-            f"for {positions} tokens; set data.max_tokens={positions} or less"
-        )
-
-
-def check_folder(recipe: Recipe, folder: Path) -> None:
-    """Raise ConfigError or CheckpointError where the folder holds a run that this one is not to
-    go on with: nothing in it is written over."""
-    if not sorted_checkpoints(folder / "checkpoints"):
-        return
+def _checkpoint_to_resume(recipe: Recipe, folder: Path, main: bool, tell: Tell) -> Path | None:
+    """The newest good one. The main rank looks, so that all take the same."""
     if recipe.train.resume == "never":
-        raise ConfigError(
-            f"run.dir: {folder} holds a run with checkpoints already; set train.resume=auto to "
-            "go on with it, give another run.dir, or remove the folder"
-        )
-    saved = folder / _SAVED_RECIPE
-    changed = [
-        line
-        for line in changed_keys(load_recipe(saved), recipe)
-        if not line.startswith(_MAY_CHANGE)
-    ]
-    if changed:
+        return None
+    found = [newest_good(folder / "checkpoints", tell) if main else None]
+    broadcast_object_list(found)
+    return found[0]
+
+
+def _progress(checkpoint: Path | None, material: Material) -> Progress:
+    """Where the run stands: at its start, or where the checkpoint was written.
+
+    Raises CheckpointError where it was made of other data, or with another tokenizer.
+    """
+    if checkpoint is None:
+        return Progress(made_of=_TEMP_facts(material))
+    progress = progress_of(read_state(checkpoint))
+    if changed := differences(progress.made_of, _TEMP_facts(material)):
         raise CheckpointError(
             *(
-                f"{saved}: the run in this folder had another recipe: {line}; put that back, or "
-                "give another run.dir"
+                f"{checkpoint}: {line}; put that back, or start anew in another run.dir"
                 for line in changed
             )
         )
-
-
-def _resumed(
-    checkpoint: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    material: Material,
-    tell: Callable[[str], None],
-) -> Progress:
-    progress = load_checkpoint(checkpoint, model, optimizer)
-    if progress.data_hash != material.data_hash:
-        raise CheckpointError(
-            f"{checkpoint}: the training data are not those of the run to go on with (their "
-            "content hash differs); put the old data back, or start anew in another run.dir"
-        )
-    tell(f"going on from {checkpoint.name}")
     return progress
 
 
-def _make_room(
+def _feed(
     recipe: Recipe,
     kind: Family,
     loaded: Loaded,
-    feed: Feed,
     material: Material,
-    tell: Callable[[str], None],
-) -> None:
-    """Turn gradient checkpointing on where asked, or where the longest batch would not fit."""
-    setting = recipe.model.gradient_checkpointing
-    if setting == "auto":
-        needed = training_state_bytes(loaded.model) + _longest_batch_bytes(
-            recipe, kind, loaded, feed, material
-        )
-        free = free_memory_bytes(loaded.device)
-        setting = "on" if needed > 0.9 * free else "off"
-        tell(
-            f"memory: about {needed / 1e9:.2f} GB beside the weights, {free / 1e9:.1f} GB free; "
-            f"gradient checkpointing {setting}"
-        )
-    if setting == "on":
-        kind.save_memory(loaded)
-
-
-def _longest_batch_bytes(
-    recipe: Recipe, kind: Family, loaded: Loaded, feed: Feed, material: Material
-) -> int:
-    store = next(feed.windows(0, 0))
-    rows = rows_of(store.lengths, recipe.train.batching)
-
-    def slots(row: np.ndarray) -> int:
-        lengths = store.lengths[row]
-        return int(lengths.sum() if feed.pad_id is None else lengths.max() * len(row))
-
-    longest = max(rows, key=slots).tolist()
-    batch = kind.batch(store, longest, [0] * len(longest), feed.pad_id).to(loaded.device)
-    summed = WithObjective(loaded.model, kind.objective(recipe.model)).train()
-    return activation_bytes(summed, batch)
+    progress: Progress,
+    accelerator: Accelerator,
+) -> Feed:
+    packed = recipe.train.batching.kind == "packed"
+    return Feed(
+        material.windows,
+        recipe.train,
+        kind.batch,
+        None if packed else loaded.tokenizer.pad_token_id,
+        Ranks(accelerator.process_index, accelerator.num_processes),
+        progress.pieces,
+    )

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
 from mmtune.config.recipe import Train
 from mmtune.encoding.batches import Batch
-from mmtune.encoding.schedule import Schedule, Step, noise_key, rows_of, share
+from mmtune.encoding.schedule import Schedule, Step, noise_key, rows_of, share, split
 from mmtune.encoding.store import TokenStore
 from mmtune.errors import DataError
 from mmtune.training.checkpoint import Progress
@@ -15,6 +16,10 @@ from mmtune.training.loop import StepInput
 
 Windows = Callable[[int, int], Iterator[TokenStore]]
 """(epoch, first window) -> the epoch's windows from there on; a map-style set is one window."""
+
+_FEW = 8
+_FIRST_STEPS = 100
+"""Where a micro-batch with two documents is looked for"""
 
 MakeBatch = Callable[[TokenStore, Sequence[int], Sequence[int], int | None], Batch]
 
@@ -36,6 +41,8 @@ class Feed:
     make_batch: MakeBatch
     pad_id: int | None
     ranks: Ranks
+    pieces: int = 1
+    """Parts that each micro-batch is run in, where one alone ran out of memory"""
 
     def schedule(self, store: TokenStore) -> Schedule:
         return Schedule(store.lengths, self.section.batch, self.section.batching, self.section.seed)
@@ -79,6 +86,7 @@ def step_inputs(
 
 
 def _input(feed: Feed, store: TokenStore, planned: Step, step: int, position: float) -> StepInput:
+    planned = split(planned, store.lengths, feed.pieces)
     rows = share(planned, store.lengths, feed.ranks.rank, feed.ranks.size)
     samples = planned.samples
     return StepInput(
@@ -89,6 +97,7 @@ def _input(feed: Feed, store: TokenStore, planned: Step, step: int, position: fl
         num_tokens=int(store.lengths[samples].sum()),
         num_slots=_slots(feed, store, planned),
         source_targets=targets_by_source(store, samples),
+        example_ids=tuple(store.example_id(number) for number in samples.tolist()),
     )
 
 
@@ -121,6 +130,35 @@ def targets_by_source(store: TokenStore, samples: np.ndarray) -> dict[str, int]:
 def fixed_batches(feed: Feed, store: TokenStore) -> Iterator[Batch]:
     """This rank's part of a whole store, in a fixed order; for measuring, not for learning."""
     rows = rows_of(store.lengths, feed.section.batching)
-    everything = Step(0, 0, tuple(rows))
+    everything = split(Step(0, 0, tuple(rows)), store.lengths, feed.pieces)
     for row in share(everything, store.lengths, feed.ranks.rank, feed.ranks.size):
         yield _batch(feed, store, everything, row)
+
+
+def longest_batch(feed: Feed, store: TokenStore) -> Batch:
+    """The micro-batch that needs most memory: of all rows packed together or, where a step has so
+    many examples, of the step that the longest of them would make."""
+    lengths, section = store.lengths, feed.section
+    chosen = np.argsort(-lengths, kind="stable")
+    if section.batch.kind == "examples":
+        chosen = chosen[: section.batch.count]
+    rows = tuple(chosen[row] for row in rows_of(lengths[chosen], section.batching))
+
+    def slots(row: np.ndarray) -> tuple[int, int]:
+        whole = lengths[row].sum() if feed.pad_id is None else lengths[row].max() * len(row)
+        return int(whole), int((lengths[row] ** 2).sum())
+
+    planned = split(Step(0, 0, rows), lengths, feed.pieces)
+    return _batch(feed, store, planned, max(planned.rows, key=slots))
+
+
+def first_batch(feed: Feed, store: TokenStore) -> tuple[Batch, list[Batch]] | None:
+    """A micro-batch of the first step that holds two documents or more (the one with the fewest, and
+    no more than eight of those); and each of them alone. None where no micro-batch holds two."""
+    for planned in islice(feed.schedule(store).steps(0), _FIRST_STEPS):
+        rows = [row for row in split(planned, store.lengths, feed.pieces).rows if len(row) > 1]
+        if rows:
+            row = min(rows, key=len)[:_FEW]
+            alone = [_batch(feed, store, planned, row[n : n + 1]) for n in range(len(row))]
+            return _batch(feed, store, planned, row), alone
+    return None

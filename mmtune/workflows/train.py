@@ -9,15 +9,17 @@ from signal import Signals
 from typing import Any
 
 from accelerate import Accelerator
+from safetensors import SafetensorError
 
 from mmtune.config.recipe import Recipe
 from mmtune.encoding.batches import Batch
-from mmtune.errors import Interrupted, MmtuneError, TrainingDiverged
+from mmtune.errors import Interrupted, MmtuneError, StorageError, TrainingDiverged
 from mmtune.evaluation.scorers import SCORERS
-from mmtune.families.family import GenerationSettings
-from mmtune.training.checkpoint import load_checkpoint, remove_old, save_checkpoint
+from mmtune.families.family import GenerationSettings, Loaded
+from mmtune.training.checkpoint import load_checkpoint, take_snapshot
+from mmtune.training.checkpoint_files import saved_steps, verify
 from mmtune.training.held_out import held_out_loss
-from mmtune.training.loop import LoopSettings, StepInput, training_steps
+from mmtune.training.loop import LoopSettings, StepInput, StepReport, training_steps
 from mmtune.training.optimizer import learning_rate
 from mmtune.training.signals import EXIT_CODES, StopSignals
 from mmtune.training.tracking import write_json, write_status
@@ -25,7 +27,8 @@ from mmtune.types import Example
 from mmtune.workflows.choice import Candidate
 from mmtune.workflows.exam import Marked, describe_exam, exam_report, mean_score, sit_exam
 from mmtune.workflows.export import export
-from mmtune.workflows.session import Session, check_folder, make_accelerator, open_session
+from mmtune.workflows.preflight import check_folder
+from mmtune.workflows.session import Session, let_go, make_accelerator, open_session
 from mmtune.workflows.steps import fixed_batches, step_inputs
 
 
@@ -34,8 +37,9 @@ def run(recipe: Recipe) -> None:
 
     Raises:
         InputError: something in the recipe, the data or the model is wrong.
-        TrainingDiverged: the loss stopped being a number.
+        TrainingDiverged: the loss stopped being a number, or leapt up to stay.
         Interrupted: a signal came; a checkpoint was written.
+        StorageError: the result could not be written.
     """
     folder = Path(recipe.run.dir)
     accelerator = make_accelerator(recipe)
@@ -61,18 +65,18 @@ def run(recipe: Recipe) -> None:
 def _run(recipe: Recipe, folder: Path, accelerator: Accelerator, signals: StopSignals) -> None:
     session = open_session(recipe, folder, accelerator)
     try:
-        before = _marks_before(session)
         _measure_start(session)
         _measure_if_missed(session)
         _train(session, signals)
+        _settle(session)
         _restore_chosen(session)
         after = _marks(session, session.test)
     finally:
+        session.writer.close()
         session.tracker.close()
+    before = _marks_before(session) if after else []
     report = exam_report(before, after, recipe.test.scorer) if after else {}
-    if session.main and report:
-        write_json(folder / "test.json", report)
-    export(session, report)
+    _write_result(session, report)
     if session.main:
         if report:
             print(describe_exam(report, recipe.test.show))
@@ -86,26 +90,38 @@ def _train(session: Session, signals: StopSignals) -> None:
     def inputs() -> Iterator[StepInput]:
         for item, progress, ends_epoch in places:
             due = _save_is_due(session, progress.step, ends_epoch)
-            session.previous, session.progress = session.progress, replace(progress, due=due)
-            yield item
+            session.progress = replace(progress, due=due)
+            yield replace(item, settles=due)
 
-    try:
-        for report in training_steps(
-            session.model,
-            session.optimizer,
-            inputs(),
-            session.accelerator,
-            _settings(session, signals),
-        ):
-            if session.main:
-                session.tracker.step(report)
-            if session.progress.due or report.stop_signal:
-                _save(session, measure=not report.stop_signal)
-            if report.stop_signal:
-                _stop(session, report.stop_signal)
-    except TrainingDiverged:
-        _save_culprits(session)
-        raise
+    signals.in_steps = True
+    for report in training_steps(
+        session.model, session.optimizer, inputs(), session.accelerator, _settings(session, signals)
+    ):
+        if session.main:
+            session.tracker.step(report)
+        _watch(session, report)
+        due = session.progress.due and session.progress.step == report.step
+        if due or report.stop_signal:
+            _save(session, measure=not report.stop_signal)
+        if report.stop_signal:
+            _stop(session, report.stop_signal)
+    signals.in_steps = False
+
+
+def _watch(session: Session, report: StepReport) -> None:
+    """Remember the examples of a step that went wrong; stop where the loss stays up."""
+    spiked = session.spikes.spiked(report.loss)
+    if session.main and (report.skipped or session.spikes.in_a_row):
+        why = "no number" if report.skipped else f"loss {report.loss:.4g}, a spike"
+        session.tracker.bad_step(report, why)
+    if spiked:
+        mean = sum(session.spikes.recent) / len(session.spikes.recent)
+        raise TrainingDiverged(
+            f"step {report.step}: the loss, {report.loss:.4g}, was more than "
+            f"{session.recipe.train.spike_stop.factor:g} times its recent mean of {mean:.4g} in "
+            f"{session.spikes.in_a_row} steps in a row (train.spike_stop). Lower "
+            "train.learning_rate, or look at the examples of these steps in bad_steps.jsonl."
+        )
 
 
 def _settings(session: Session, signals: StopSignals) -> LoopSettings:
@@ -116,6 +132,7 @@ def _settings(session: Session, signals: StopSignals) -> LoopSettings:
         max_skipped_steps=section.max_skipped_steps,
         seed=section.seed,
         stop_signal=signals,
+        deferred=session.can_defer,
     )
 
 
@@ -125,16 +142,25 @@ def _save_is_due(session: Session, step: int, ends_epoch: bool) -> bool:
 
 
 def _save(session: Session, *, measure: bool) -> None:
-    """Write a checkpoint, measure it on the dev set, and let go of old ones. Whoever sends a
-    signal does not wait long, so that it is measured on resuming then."""
-    parent = session.folder / "checkpoints"
-    save_checkpoint(parent, session.model, session.optimizer, session.progress, session.main)
+    """Have a checkpoint written in the background, and measure it on the dev set meanwhile. Whoever
+    sends a signal does not wait long, so that it is measured on resuming then."""
+    progress = replace(
+        session.progress,
+        recent_losses=tuple(session.spikes.recent),
+        spikes=session.spikes.in_a_row,
+    )
+    snapshot = take_snapshot(session.model, session.optimizer, progress, session.main)
+    if snapshot is not None:
+        session.writer.write(snapshot)
     if measure:
         _measure(session)
+
+
+def _settle(session: Session) -> None:
+    """See the last checkpoint on the disk, and the old ones gone."""
     if session.main:
-        best = session.choice.best()
-        keep = parent / f"step-{best.step}" if best else None
-        remove_old(parent, session.recipe.train.keep_last, keep)
+        session.writer.wait()
+        let_go(session.folder, session.recipe, session.choice)
     session.accelerator.wait_for_everyone()
 
 
@@ -188,7 +214,7 @@ def _dev_loss(session: Session) -> dict[str, float]:
     )
 
 
-def _marks(session: Session, examples: list[Example]) -> list[Marked]:
+def _marks(session: Session, examples: list[Example], of: Loaded | None = None) -> list[Marked]:
     """Answers to examples, graded: of the test set, or of the dev set for choosing."""
     if not examples:
         return []
@@ -196,27 +222,59 @@ def _marks(session: Session, examples: list[Example]) -> list[Marked]:
     section = session.recipe.test if on_test else session.recipe.train.select
     settings = GenerationSettings(max_new_tokens=section.max_new_tokens)
     return sit_exam(
-        session.family, session.loaded, examples, SCORERS[section.scorer], settings, session.ranks
+        session.family,
+        of or session.loaded,
+        examples,
+        SCORERS[section.scorer],
+        settings,
+        session.ranks,
     )
 
 
 def _marks_before(session: Session) -> list[Marked]:
-    """The marks of the model as it was loaded; a run that goes on reads what its start wrote."""
+    """The marks of the model as it was before training, loaded anew: the first step need not wait
+    for them. What an earlier start of the run wrote of them is read."""
     section, path = session.recipe.test, session.folder / "test_before.json"
     if not (section.before and session.test):
         return []
     asked = section.model_dump(mode="json", exclude={"show"})
     asked["examples"] = [example.id for example in session.test]
-    if not session.progress.step:
-        marks = _marks(session, session.test)
-        if session.main:
-            write_json(path, {"asked": asked, "marks": [asdict(mark) for mark in marks]})
-        return marks
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    if found.get("asked") != asked:
-        session.say("the test was another one when this run started: no marks of before tuning")
-        return []
-    return [Marked(**mark) for mark in found["marks"]]
+    if found.get("asked") == asked:
+        return [Marked(**mark) for mark in found["marks"]]
+    model = session.recipe.model
+    session.optimizer.state.clear()
+    base = session.family.load(
+        model,
+        session.accelerator.device,
+        seed=session.recipe.train.seed,
+        supervise=session.recipe.data.supervise,
+    )
+    marks = _marks(session, session.test, base)
+    if session.main:
+        write_json(path, {"asked": asked, "marks": [asdict(mark) for mark in marks]})
+    return marks
+
+
+def _write_result(session: Session, report: dict[str, Any]) -> None:
+    """`test.json` and `final/`.
+
+    Raises StorageError where the disk does not take them.
+    """
+    try:
+        if session.main and report:
+            write_json(session.folder / "test.json", report)
+        export(session, report)
+    except (OSError, SafetensorError) as error:
+        raise StorageError(
+            f"{session.folder / 'final'} could not be written ({error}). {_newest(session)}; make "
+            "room, then run the same command with train.resume=auto"
+        ) from error
+
+
+def _newest(session: Session) -> str:
+    kept = saved_steps(session.folder / "checkpoints")
+    return f"The newest checkpoint is of step {kept[-1]}" if kept else "There is no checkpoint"
 
 
 def _write_samples(session: Session) -> None:
@@ -236,31 +294,28 @@ def _write_samples(session: Session) -> None:
 
 
 def _stop(session: Session, number: int) -> None:
+    _settle(session)
+    written = f"stopped by a signal after step {session.progress.step}, checkpoint written"
+    if session.progress.step in session.writer.failed:
+        written = f"stopped by a signal; {_newest(session)}, the last could not be written"
     raise Interrupted(
-        f"stopped by a signal after step {session.progress.step}, checkpoint written; run the same "
-        "command with train.resume=auto to go on",
+        f"{written}; run the same command with train.resume=auto to go on",
         exit_code=EXIT_CODES[Signals(number)],
-    )
-
-
-def _save_culprits(session: Session) -> None:
-    """The example ids of the step that broke, beside the run's other files."""
-    item, _, _ = next(step_inputs(session.feed, session.previous, session.progress.step))
-    ids = [name for batch in item.batches for name in batch.example_ids]
-    rank = session.ranks.rank
-    write_json(
-        session.folder / f"diverged-rank-{rank}.json",
-        {"step": session.progress.step, "example_ids": ids},
     )
 
 
 def _restore_chosen(session: Session) -> None:
     """Put the weights of the chosen checkpoint in place."""
-    best = session.choice.best()
-    if best is None or best.step == session.progress.step:
+    parent, now = session.folder / "checkpoints", session.progress.step
+    best = session.choice.best({*saved_steps(parent), now})
+    while best and best.step != now and (fault := verify(parent / f"step-{best.step}")):
+        session.say(f"step {best.step} cannot be chosen: its checkpoint is damaged ({fault})")
+        session.choice.forget(best.step)
+        best = session.choice.best({*saved_steps(parent), now})
+    session.chosen = best
+    if best is None or best.step == now:
         return
-    folder = session.folder / "checkpoints" / f"step-{best.step}"
-    load_checkpoint(folder, session.model, None)
+    load_checkpoint(parent / f"step-{best.step}", session.model, None)
     measure = (
         f"loss {best.loss:.4f}" if session.choice.section.by == "loss" else f"{best.score:.1%}"
     )

@@ -27,20 +27,11 @@ from torch import Tensor, nn
 from mmtune.config.recipe import Train
 from mmtune.encoding.batches import TokenBatch, pack
 from mmtune.encoding.samples import TokenSample
-from mmtune.errors import CheckpointError, TrainingDiverged
+from mmtune.errors import TrainingDiverged
 from mmtune.families import text
 from mmtune.families.text import LanguageModel
 from mmtune.objectives.next_token import next_token
-from mmtune.training.checkpoint import (
-    Progress,
-    load_checkpoint,
-    newest_good,
-    remove_old,
-    save_checkpoint,
-    set_aside_newer,
-    sorted_checkpoints,
-    verify,
-)
+from mmtune.training.checkpoint_files import sorted_checkpoints
 from mmtune.training.held_out import held_out_loss
 from mmtune.training.loop import (
     LoopSettings,
@@ -92,11 +83,16 @@ class Poison:
 
 
 def steps(
-    objective: Any, inputs: list[StepInput], *, allowed: int = 3, signal: int = 0
+    objective: Any,
+    inputs: list[StepInput],
+    *,
+    allowed: int = 3,
+    signal: int = 0,
+    deferred: bool = False,
 ) -> tuple[nn.Module, Iterator[StepReport]]:
     model = WithObjective(LanguageModel(tiny_model("llama")), objective)
     optimizer = make_optimizer(model, Train(learning_rate=1e-2))
-    settings = LoopSettings(lambda n: 1e-2 / n, 1.0, allowed, 0, lambda: signal)
+    settings = LoopSettings(lambda n: 1e-2 / n, 1.0, allowed, 0, lambda: signal, deferred)
     return model, training_steps(model, optimizer, inputs, Accelerator(cpu=True), settings)
 
 
@@ -128,6 +124,56 @@ def test_too_many_skips_in_a_row_end_the_run_and_one_good_step_forgives() -> Non
             seen.append(report.skipped)
     assert seen == [False, True, True, False, True, True, True]
     assert torch.isfinite(weights(model)).all() and not torch.equal(weights(model), before)
+
+
+def test_deferred_steps_are_the_same_steps_and_skip_on_the_device() -> None:
+    inputs = [step(n, batch(6, 9), batch(4)) for n in range(1, 7)]
+    runs = []
+    for deferred in (False, True):
+        given = [replace(item, settles=item.step in (4, 6)) for item in inputs]
+        model, reports = steps(Poison(3, 10), given, deferred=deferred)  # steps 2 and 5
+        runs.append(([replace(report, seconds=0.0) for report in reports], weights(model)))
+    plain, late = runs
+    assert torch.equal(plain[1], late[1])
+    assert repr(plain[0]) == repr(late[0])  # nan is not equal to itself
+    assert [report.skipped for report in late[0]] == [False, True, False, False, True, False]
+
+
+def test_a_deferred_step_is_reported_while_the_next_one_runs_unless_it_settles() -> None:
+    begun: list[int] = []
+
+    def watched(inputs: list[StepInput]) -> Iterator[StepInput]:
+        for item in inputs:
+            begun.append(item.step)
+            yield item
+
+    inputs = [replace(step(n, batch(6)), settles=n == 3) for n in range(1, 6)]
+    _, reports = steps(next_token, watched(inputs), deferred=True)  # type: ignore[arg-type]
+    seen = [(report.step, begun[-1]) for report in reports]
+    assert seen == [(1, 2), (2, 3), (3, 3), (4, 5), (5, 5)]
+
+
+def test_no_step_begins_after_a_stop_signal_was_read() -> None:
+    begun: list[int] = []
+
+    def watched() -> Iterator[StepInput]:
+        for n in range(1, 9):
+            begun.append(n)
+            yield replace(step(n, batch(6)), settles=False)
+
+    model = WithObjective(LanguageModel(tiny_model("llama")), next_token)
+    optimizer = make_optimizer(model, Train(learning_rate=1e-2))
+    settings = LoopSettings(
+        lambda n: 1e-2, 1.0, 3, 0, lambda: 15 if begun[-1] >= 3 else 0, deferred=True
+    )
+    reports = training_steps(model, optimizer, watched(), Accelerator(cpu=True), settings)
+    stops = []
+    for report in reports:
+        stops.append((report.step, report.stop_signal))
+        if report.stop_signal:
+            break
+    # Step 4 was on its way when that of step 3 was read; the caller stops where no more run.
+    assert stops == [(1, 0), (2, 0), (3, 0), (4, 15)] and begun == [1, 2, 3, 4]
 
 
 def test_a_report_says_what_the_step_did() -> None:
@@ -252,76 +298,6 @@ def test_the_held_out_loss_is_the_naive_one() -> None:
     assert found["all"] == pytest.approx(np.mean(losses["a"] + losses["b"]), rel=1e-5)
 
 
-# Checkpoints.
-
-PROGRESS = Progress(4, 1, 0, 2, "recipe", "data", 1.5, True)
-
-
-def saved(
-    parent: Path, number: int, seed: int = 0, **overrides: Any
-) -> tuple[nn.Module, torch.optim.Optimizer]:
-    model = WithObjective(LanguageModel(tiny_model("llama", seed=seed, **overrides)), next_token)
-    optimizer = make_optimizer(model, Train(learning_rate=1e-2))
-    next_token(model.model, batch(9)).sum().backward()
-    optimizer.step()
-    optimizer.zero_grad()
-    save_checkpoint(parent, model, optimizer, replace(PROGRESS, step=number), True)
-    return model, optimizer
-
-
-@pytest.mark.parametrize("tied", [False, True])
-def test_a_checkpoint_gives_back_weights_moments_and_place(tmp_path: Path, tied: bool) -> None:
-    model, optimizer = saved(tmp_path, 4, tied=tied)
-    assert verify(tmp_path / "step-4") is None
-    other = WithObjective(LanguageModel(tiny_model("llama", seed=7, tied=tied)), next_token)
-    fresh = make_optimizer(other, Train(learning_rate=1e-2))
-    assert load_checkpoint(tmp_path / "step-4", other, fresh) == PROGRESS
-    assert torch.equal(weights(other), weights(model))
-    for one, two in zip(optimizer.param_groups, fresh.param_groups, strict=True):
-        for p, q in zip(one["params"], two["params"], strict=True):
-            for name, value in optimizer.state[p].items():
-                assert torch.equal(fresh.state[q][name], value), name
-    if tied:
-        head = other.model.base.get_output_embeddings().weight
-        assert head is other.model.base.get_input_embeddings().weight
-
-
-def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
-    saved(tmp_path, 4)
-    deeper = WithObjective(LanguageModel(tiny_model("llama", layers=3)), next_token)
-    with pytest.raises(CheckpointError, match="belongs to another recipe"):
-        load_checkpoint(tmp_path / "step-4", deeper, None)
-
-
-def test_only_the_main_rank_writes(tmp_path: Path) -> None:
-    model = WithObjective(LanguageModel(tiny_model("llama")), next_token)
-    optimizer = make_optimizer(model, Train())
-    save_checkpoint(tmp_path / "none", model, optimizer, PROGRESS, False)
-    assert not (tmp_path / "none").exists()
-
-
-def test_the_newest_good_one_is_found_and_old_ones_go(tmp_path: Path) -> None:
-    told: list[str] = []
-    assert newest_good(tmp_path / "nothing", told.append) is None and not told
-    for number in (9, 10, 100):
-        saved(tmp_path, number)
-    (tmp_path / "step-101.tmp-7").mkdir()
-    assert [path.name for path in sorted_checkpoints(tmp_path)] == ["step-9", "step-10", "step-100"]
-    assert newest_good(tmp_path, told.append) == tmp_path / "step-100" and not told
-    (tmp_path / "step-100" / "optimizer.safetensors").unlink()
-    assert newest_good(tmp_path, told.append) == tmp_path / "step-10"
-    assert "step-100 is damaged (optimizer.safetensors is missing)" in told[0]
-    set_aside_newer(tmp_path, 10)
-    saved(tmp_path, 11)
-    remove_old(tmp_path, 1, tmp_path / "step-9")
-    assert [path.name for path in sorted_checkpoints(tmp_path)] == ["step-9", "step-11"]
-    assert not (tmp_path / "step-101.tmp-7").exists()
-    for path in sorted_checkpoints(tmp_path):
-        (path / "manifest.json").write_text("[]")
-    assert newest_good(tmp_path, told.append) is None
-    assert "the run starts anew" in told[-1]
-
-
 # Whole runs.
 
 
@@ -340,7 +316,8 @@ def test_a_run_that_diverges_ends_with_code_3_and_the_examples(place: Path, capf
     )
 
     def action() -> int:
-        pytest.MonkeyPatch().setattr(text, "next_token", Poison(*range(4, 99)))
+        # The first micro-batch, its 4 documents alone and the longest one are tried before.
+        pytest.MonkeyPatch().setattr(text, "next_token", Poison(*range(10, 99)))
         return train(recipe, "train.batching.row_tokens=256")  # a micro-batch a step
 
     assert in_fork(action) == 3
@@ -350,8 +327,9 @@ def test_a_run_that_diverges_ends_with_code_3_and_the_examples(place: Path, capf
     rows = metrics(run)
     assert [row["loss"] is None for row in rows] == [False, False, False, True, True]
     assert rows[-1]["skipped"] and "NaN" not in (run / "metrics.jsonl").read_text()
-    saved_ids = json.loads((run / "diverged-rank-0.json").read_text())
-    assert saved_ids["step"] == 5 and len(saved_ids["example_ids"]) == 4
+    bad = [json.loads(line) for line in (run / "bad_steps.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in bad] == [4, 5]
+    assert all(len(set(row["example_ids"])) == 4 for row in bad)
     assert status(run)["state"] == "failed" and "no number" in status(run)["note"]
 
 
@@ -442,4 +420,7 @@ def test_before_tuning_means_before_tuning_also_after_resuming(place: Path) -> N
     assert again == first
     assert any(a["answer"] != a["answer_before"] for a in first["answers"])
     assert in_fork(lambda: train(recipe, "train.resume=auto", "test.max_new_tokens=3")) == 0
-    assert "before" not in json.loads((run / "test.json").read_text())
+    other = json.loads((run / "test.json").read_text())  # another test: the base answers it anew
+    for mark, old in zip(other["answers"], first["answers"], strict=True):
+        assert mark["answer_before"] != mark["answer"]
+        assert old["answer_before"].startswith(mark["answer_before"].rstrip("\ufffd"))

@@ -5,8 +5,10 @@ moments lie in the middle of an epoch. Most runs are forks of this process, kill
 the moment meant; one is a process of its own, to see its exit code.
 """
 
+import errno
 import json
 import os
+import random
 import shutil
 import signal
 import time
@@ -28,8 +30,10 @@ from tiny_runs import (
     write_recipe,
 )
 
-from mmtune.training import checkpoint, loop
-from mmtune.workflows import choice
+from mmtune.families import text
+from mmtune.training import checkpoint_files, loop, tracking
+from mmtune.training.checkpoint_files import saved_steps
+from mmtune.workflows import choice, session
 
 LORA = {"kind": "lora", "rank": 4, "dropout": 0.1}
 STEPS = 14
@@ -109,8 +113,11 @@ def before(module: Any, name: str, when: Callable[..., bool], action: Callable[[
 def at_step(step: int, action: Callable[[], None]) -> Plant:
     """In the midst of a step, at its first micro-batch."""
 
-    def first_batch(_seed: int, now: int, number: int, _rank: int) -> bool:
-        return now == step and number == 0
+    seen = []
+
+    def first_batch(_seed: int, now: int, _batch: Any) -> bool:
+        seen.append(now)
+        return now == step and seen.count(step) == 1
 
     return before(loop, "_seed_dropout", first_batch, action)
 
@@ -119,7 +126,7 @@ def cut_in_half(name: str) -> Plant:
     """Killed in the middle of writing a file of the second checkpoint."""
 
     def plant(patch: pytest.MonkeyPatch) -> None:
-        real = checkpoint.save_file
+        real = checkpoint_files.save_file
 
         def half(tensors: Any, path: Path) -> None:
             real(tensors, path)
@@ -127,7 +134,7 @@ def cut_in_half(name: str) -> Plant:
                 path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
                 die()
 
-        patch.setattr(checkpoint, "save_file", half)
+        patch.setattr(checkpoint_files, "save_file", half)
 
     return plant
 
@@ -146,9 +153,9 @@ KILLS: dict[str, Plant] = {
     "just after one was written": at_step(9, die),
     "writing its weights": cut_in_half("model.safetensors"),
     "writing its moments": cut_in_half("optimizer.safetensors"),
-    "before its manifest": before(checkpoint, "_write_manifest", of_step(8), die),
+    "before its manifest": before(checkpoint_files, "_write_manifest", of_step(8), die),
     "before its renaming": before(
-        checkpoint.shutil, "rmtree", lambda path, **_: Path(path).name == "step-8", die
+        checkpoint_files.os, "replace", lambda _, to: Path(to).name == "step-8", die
     ),
     "before it was measured": before(choice.Choice, "add", candidate_of(12), die),
     "before the last was measured": before(choice.Choice, "add", candidate_of(14), die),
@@ -226,6 +233,30 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_used(
     full.assert_same_as_whole(run)
 
 
+@pytest.mark.parametrize("file", ["model", "optimizer", "state", "manifest"])
+def test_each_file_damaged_in_each_way_costs_a_checkpoint_and_no_weight(
+    full: Setting, file: str, tmp_path: Path, capfd: Any
+) -> None:
+    for number, damage in enumerate((cut, flipped, None)):
+        recipe = full.recipe(f"{tmp_path.name} {number}")
+        run = recipe.parent / "run"
+        shutil.copytree(full.whole, run)
+        (path,) = (run / "checkpoints" / "step-14").glob(f"{file}.*")
+        path.write_bytes(damage(path.read_bytes())) if damage else path.unlink()
+        assert in_fork(lambda r=recipe: train(r, "train.resume=auto")) == 0  # type: ignore[misc]
+        assert "going on from step-12" in capfd.readouterr().out
+        full.assert_same_as_whole(run)
+
+
+def cut(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def flipped(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
 def test_what_is_not_the_same_run_is_refused_and_left_alone(full: Setting, capfd: Any) -> None:
     recipe = full.recipe("refused")
     run = recipe.parent / "run"
@@ -263,6 +294,156 @@ def test_lima_residual_dropout_and_noise_change_the_run(full: Setting) -> None:
         assert losses[0] != pytest.approx(metrics(full.whole)[0]["loss"], rel=1e-4)
 
 
+def test_kills_at_random_moments_change_nothing(full: Setting) -> None:
+    """Saves at every step, so that many of the moments lie inside one. The same with the embedded
+    model and processes of their own: `benchmarks/kill_anywhere.py`."""
+    recipe = full.recipe("random kills", train__save_every_steps=1)
+    run = recipe.parent / "run"
+    whole = full.recipe("random whole", train__save_every_steps=1)
+    assert in_fork(lambda: train(whole)) == 0
+    draw, inside, codes = random.Random(0), 0, []
+    for _ in range(7):
+        began = len(all_metrics_so_far(run)) if (run / "metrics.jsonl").exists() else 0
+        codes.append(killed_after(recipe, run, began + draw.randint(1, 3), draw.uniform(0, 0.03)))
+        inside += bool(list((run / "checkpoints").glob("*.tmp-*")))
+    assert -signal.SIGKILL in codes and inside
+    assert in_fork(lambda: train(recipe, "train.resume=auto")) == 0
+    assert weights_hash(run) == weights_hash(whole.parent / "run")
+    assert [row["step"] for row in metrics(run)] == list(range(1, STEPS + 1))
+
+
+def killed_after(recipe: Path, run: Path, lines: int, seconds: float) -> int:
+    """Train in a fork; SIGKILL so long after it has logged so many lines."""
+    child = os.fork()
+    if child == 0:
+        os._exit(train(recipe, "train.resume=auto"))
+    path, deadline = run / "metrics.jsonl", time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if path.exists() and len(all_metrics_so_far(run)) >= lines:
+            break
+        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            break
+        time.sleep(0.002)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def full_disk(*steps: int) -> Plant:
+    """No room for the checkpoints of those steps."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        real = checkpoint_files.save_file
+
+        def refusing(tensors: Any, path: Path) -> None:
+            if int(path.parent.name.removeprefix("step-").partition(".")[0]) in steps:
+                path.write_bytes(b"half")
+                raise OSError(errno.ENOSPC, "No space left on device")
+            real(tensors, path)
+
+        patch.setattr(checkpoint_files, "save_file", refusing)
+
+    return plant
+
+
+def test_a_full_disk_costs_checkpoints_and_not_the_run(full: Setting, capfd: Any) -> None:
+    recipe = full.recipe("full disk")
+    run = recipe.parent / "run"
+    assert killed(recipe, full_disk(8)) == 0
+    told = capfd.readouterr().out
+    assert "the checkpoint of step 8 could not be written ([Errno 28] No space left" in told
+    assert "step-4 stays the newest" in told
+    full.assert_same_as_whole(run)
+    # And one that is full for good, and then killed: the last good checkpoint is gone on from.
+    recipe = full.recipe("full for long")
+    run = recipe.parent / "run"
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        full_disk(8, 12)(patch)
+        at_step(14, die)(patch)
+
+    assert killed(recipe, plant) == -signal.SIGKILL
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["step-4"]
+    assert in_fork(lambda: train(recipe, "train.resume=auto")) == 0
+    assert "going on from step-4" in capfd.readouterr().out
+    full.assert_same_as_whole(run)
+
+
+def test_a_signal_while_the_disk_is_full_says_what_there_is_to_go_on_from(
+    full: Setting, capfd: Any
+) -> None:
+    recipe = full.recipe("full and stopped")
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        full_disk(5)(patch)
+        at_step(5, lambda: os.kill(os.getpid(), signal.SIGTERM))(patch)
+
+    assert killed(recipe, plant) == 75
+    assert "The newest checkpoint is of step 4, the last could not be" in capfd.readouterr().err
+    assert in_fork(lambda: train(recipe, "train.resume=auto")) == 0
+    full.assert_same_as_whole(recipe.parent / "run")
+
+
+def test_a_result_that_cannot_be_written_is_told_of_and_can_be_had_later(
+    full: Setting, capfd: Any
+) -> None:
+    recipe = full.recipe("no final")
+    run = recipe.parent / "run"
+
+    def refused() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    plant = before(text, "save", lambda *_: True, refused)
+    assert killed(recipe, plant) == 1
+    told = capfd.readouterr().err
+    assert "final could not be written ([Errno 28]" in told and "Traceback" not in told
+    assert "make room, then run the same command with train.resume=auto" in told
+    assert status(run)["state"] == "failed" and not (run / "final").exists()
+    assert in_fork(lambda: train(recipe, "train.resume=auto")) == 0
+    full.assert_same_as_whole(run)
+
+
+def test_metrics_that_cannot_be_written_wait(full: Setting, capfd: Any) -> None:
+    recipe = full.recipe("no metrics")
+    real, calls = tracking.append_whole, []
+
+    def refusing(path: Path, lines: str) -> None:
+        calls.append(path)
+        if 3 <= len(calls) <= 6:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, lines)
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(tracking, "append_whole", refusing)
+
+    assert killed(recipe, plant) == 0
+    assert capfd.readouterr().out.count("metrics.jsonl cannot be written") == 1
+    full.assert_same_as_whole(recipe.parent / "run")
+
+
+def test_a_signal_before_the_first_step_ends_the_run_there(full: Setting, capfd: Any) -> None:
+    recipe = full.recipe("early")
+    plant = before(
+        session, "make_optimizer", lambda *_: True, lambda: os.kill(os.getpid(), signal.SIGTERM)
+    )
+    assert killed(recipe, plant) == 75
+    assert "with nothing to save" in capfd.readouterr().err
+    assert status(recipe.parent / "run")["state"] == "interrupted"
+    assert in_fork(lambda: train(recipe, "train.resume=auto")) == 0
+    full.assert_same_as_whole(recipe.parent / "run")
+
+
+def test_a_second_signal_ends_at_once(full: Setting) -> None:
+    recipe = full.recipe("twice")
+
+    def two() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert killed(recipe, at_step(6, two)) == -signal.SIGTERM
+    assert saved_steps(recipe.parent / "run" / "checkpoints") == [4]
+
+
 def test_a_process_of_its_own_answers_75_to_sigterm(full: Setting) -> None:
     recipe = full.recipe("process", train__epochs=400, train__save_every_steps=0)
     run = recipe.parent / "run"
@@ -279,7 +460,7 @@ def test_a_process_of_its_own_answers_75_to_sigterm(full: Setting) -> None:
     assert process.returncode == 75, err
     assert "run the same command with train.resume=auto" in err and "Traceback" not in err
     assert status(run)["state"] == "interrupted"
-    assert len(checkpoint.sorted_checkpoints(run / "checkpoints")) >= 1
+    assert len(checkpoint_files.sorted_checkpoints(run / "checkpoints")) >= 1
 
 
 def all_metrics_so_far(run: Path) -> list[str]:
