@@ -50,7 +50,9 @@ class Example:
     """What the data says before any phrasing; curation works on these.
 
     `turns` is filled, and `fields` empty, where a row is a dialogue already.
-    `where` says where the row stands (`file.jsonl:17`).
+    `where` says where the row stands (`file.jsonl:17`). A task with a known answer has it in
+    `fields["answer"]`; `choices` are the options it is one of, where it has any, and `references`
+    all texts that count as right, where there are more than one.
     """
 
     id: str
@@ -59,6 +61,8 @@ class Example:
     fields: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, Image] = field(default_factory=dict)
     turns: tuple[Turn, ...] = ()
+    choices: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
     where: str = ""
 
 
