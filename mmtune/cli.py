@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from mmtune import __version__
-from mmtune.errors import ConfigError, InputError, MmtuneError
+from mmtune.errors import (
+    CheckpointError,
+    ConfigError,
+    InputError,
+    Interrupted,
+    MmtuneError,
+    TrainingDiverged,
+)
 
 VERBS = {
     "check": "config, data, templates, lengths, memory and time of a recipe, without training",
@@ -24,10 +31,11 @@ VERBS = {
     "judge": "compare answers with a model as the judge",
     "evaluate": "score a model on a suite",
     "report": "one page about a run or an evaluation",
+    "bench": "how near training comes to a bare torch loop on this machine (`mmtune bench text`)",
     "doctor": "versions, devices, and the attention paths that run on them",
     "pocket": "build the embedded models (`mmtune pocket build NAME`)",
 }
-LATER = ("curate", "judge", "evaluate", "report")
+LATER = ("curate", "judge", "report")
 POCKET_MODELS = ("lm",)
 
 _EPILOG = """\
@@ -84,15 +92,23 @@ def through_door(action: Callable[[], None]) -> int:
 
 
 def _say(error: MmtuneError) -> None:
-    """Each fault on its own line. Every rank reads the same recipe, so rank 0 alone tells of it."""
-    rank = int(os.environ.get("RANK") or 0)
-    if rank and isinstance(error, ConfigError):
+    """Each fault on its own line, told once: every rank reads the same recipe, and every rank of a
+    machine the same data and model."""
+    rank, here = (int(os.environ.get(name) or 0) for name in ("RANK", "LOCAL_RANK"))
+    if rank and isinstance(error, (ConfigError, TrainingDiverged, Interrupted)):
+        return  # all ranks agree on these
+    if here and isinstance(error, InputError) and not isinstance(error, CheckpointError):
         return
     start = f"[rank {rank}] " if rank else ""
     kind = "error: " if isinstance(error, InputError) else ""
     for fault in error.faults if isinstance(error, InputError) else [str(error)]:
-        print(f"{start}{kind}{fault}", file=sys.stderr)
+        print(f"{start}{kind}{_harmless(fault)}", file=sys.stderr)
     sys.stderr.flush()
+
+
+def _harmless(text: str) -> str:
+    """What data may have put into a message, without a terminal's control characters."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def _dispatch(verb: str, rest: list[str]) -> None:
@@ -124,6 +140,8 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     if verb == "pocket":
         parser.add_argument("action", choices=["build"])
         parser.add_argument("name", choices=POCKET_MODELS)
+    elif verb == "bench":
+        parser.add_argument("subject", choices=["text"])
     elif verb == "generate":
         parser.add_argument("model", help="model folder, hub id, pocket:NAME, or a recipe (.yaml)")
         _add_generate_flags(parser)
@@ -197,6 +215,10 @@ def _check(given: argparse.Namespace) -> None:
     """It ends with the command that trains, so it is handed the command line's words."""
     from mmtune.config.load import load_recipe
 
+    cards = import_module("mmtune.workflows.check_cards")
+    if cards.is_cards(given.config):
+        cards.run(given.config, given.overrides)
+        return
     recipe = load_recipe(given.config, given.overrides)
     _workflow("check")(recipe, arguments=[str(given.config), *given.overrides])
 
@@ -224,6 +246,8 @@ _ACTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
     "preview": _with_recipe("preview", "rows"),
     "train": _with_recipe("train"),
     "generate": _generate,
+    "evaluate": lambda given: _workflow("evaluate")(given.config, given.overrides),
+    "bench": lambda given: _workflow("bench")(given.subject, given.overrides),
     "doctor": lambda given: _workflow("doctor")(),
     "pocket": lambda given: _workflow("pocket")(given.name, given.overrides),
 }

@@ -9,6 +9,7 @@ MmtuneError
     CheckpointError         a checkpoint that cannot be used
   TrainingDiverged      3   the loss or the gradients stopped being numbers, or leapt up to stay
   StorageError          1   a result could not be written: the disk is full, or gone
+  RankLost              1   another process of the run has ended or cannot be reached
   Interrupted          75   SIGTERM, a checkpoint was written (130 for Ctrl-C)
 """
 
@@ -54,6 +55,10 @@ class TrainingDiverged(MmtuneError):
 
 
 class StorageError(MmtuneError):
+    pass
+
+
+class RankLost(MmtuneError):
     pass
 
 

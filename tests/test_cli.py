@@ -11,7 +11,14 @@ import pytest
 
 from mmtune import cli
 from mmtune.config.recipe import Recipe
-from mmtune.errors import ConfigError, DataError, Interrupted, MmtuneError, TrainingDiverged
+from mmtune.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    Interrupted,
+    MmtuneError,
+    TrainingDiverged,
+)
 
 GOOD = "model: {family: text, path: a}\ndata: {path: b}\nrun: {dir: c}\n"
 
@@ -47,7 +54,7 @@ def test_help_lists_every_verb_in_under_half_a_second_without_torch() -> None:
     after = os.times()
     spent = after.children_user + after.children_system
     assert spent - before.children_user - before.children_system < 0.5
-    verbs = "check preview curate train generate judge evaluate report doctor pocket".split()
+    verbs = "check preview curate train generate judge evaluate report bench doctor pocket".split()
     assert [line.split()[0] for line in done.stdout.splitlines() if line[:2] == "  "] == verbs
 
 
@@ -107,6 +114,38 @@ def test_every_rank_ends_alike_but_what_all_know_is_told_once(
 
     assert cli.through_door(fail) == error.exit_code
     assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (DataError("a"), ""),
+        (CheckpointError("a"), "[rank 5] error: a\n"),
+        (TrainingDiverged("nan"), "[rank 5] nan\n"),
+    ],
+)
+def test_what_all_ranks_of_a_machine_see_is_told_by_its_first(
+    error: MmtuneError,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("RANK", "5")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+
+    def fail() -> None:
+        raise error
+
+    assert cli.through_door(fail) == error.exit_code
+    assert capsys.readouterr().err == told
+
+
+def test_a_message_cannot_drive_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise DataError("a\x1b[2Jb\0 \udcff é")
+
+    cli.through_door(fail)
+    assert capsys.readouterr().err == "error: a\\x1b[2Jb\\x00 \\udcff é\n"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path
 
 FLOORS = [  # lowest first; a room imports from floors below its own, never from its own
     ["types", "errors", "pocket"],
-    ["config"],
+    ["config", "sandbox"],
     ["data"],
     ["encoding", "templates"],
     ["objectives", "judging"],
@@ -46,7 +46,7 @@ FENCES = {  # library -> where it may be imported: rooms, or single files
     "datasets": ["data", "curation"],
     "pyarrow": ["data", "curation"],
     "pandas": ["data", "curation"],
-    "jinja2": ["templates", "encoding"],
+    "jinja2": ["sandbox", "templates"],
     **dict.fromkeys(
         ["requests", "httpx", "httpx2", "aiohttp", "urllib3", "urllib.request", "http.client"],
         ["judging/clients.py"],

@@ -3,12 +3,16 @@
 Every test-suite uses these. A model of 2 layers and width 32 is built in milliseconds.
 """
 
+import json
+import string
 from typing import Any, Literal
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    BartConfig,
     Gemma2Config,
     Gemma3TextConfig,
     GemmaConfig,
@@ -16,11 +20,15 @@ from transformers import (
     GPTNeoXConfig,
     LlamaConfig,
     MistralConfig,
+    MT5Config,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen3Config,
+    T5Config,
+    T5Tokenizer,
+    UMT5Config,
 )
 
 Kind = Literal[
@@ -155,3 +163,80 @@ def tiny_tokenizer(
     if chat == "chatml":
         tokenizer.chat_template = ("{{ bos_token }}" if adds_bos else "") + _CHATML
     return tokenizer
+
+
+_T5_CONFIGS: dict[str, type[PretrainedConfig]] = {
+    "t5": T5Config,
+    "flan_t5": T5Config,
+    "mt5": MT5Config,
+    "umt5": UMT5Config,
+}
+T5_KINDS: tuple[str, ...] = tuple(_T5_CONFIGS)
+
+
+def tiny_pair_model(
+    kind: str = "t5", vocab_size: int = 200, *, seed: int = 0, **overrides: Any
+) -> PreTrainedModel:
+    """An encoder-decoder with random weights, in eval mode, without dropout.
+
+    `t5` is the layout of T0's base (relu, head tied and scaled); `flan_t5` that of T5 1.1 (gated
+    gelu, a head of its own); `bart` has learnt absolute positions.
+    """
+    sizes = _bart_sizes() if kind == "bart" else _t5_sizes(kind)
+    marks = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
+    config_class = BartConfig if kind == "bart" else _T5_CONFIGS[kind]
+    config = config_class(vocab_size=vocab_size, **(sizes | marks | overrides))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model: PreTrainedModel = AutoModelForSeq2SeqLM.from_config(config, dtype=torch.float32)
+        if kind != "t5" and kind != "bart":
+            model.lm_head.weight = torch.nn.Parameter(torch.randn(vocab_size, WIDTH) * 0.3)
+    return model.eval()
+
+
+def _t5_sizes(kind: str) -> dict[str, Any]:
+    sizes: dict[str, Any] = {
+        "d_model": WIDTH,
+        "d_kv": WIDTH // HEADS,
+        "d_ff": 2 * WIDTH,
+        "num_layers": 2,
+        "num_heads": HEADS,
+        "dropout_rate": 0.0,
+        "relative_attention_num_buckets": 8,
+        "relative_attention_max_distance": 20,
+    }
+    newer = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+    return sizes if kind == "t5" else sizes | newer
+
+
+def _bart_sizes() -> dict[str, Any]:
+    sides = {
+        f"{side}_{name}": value
+        for side in ("encoder", "decoder")
+        for name, value in (("layers", 2), ("attention_heads", HEADS), ("ffn_dim", 2 * WIDTH))
+    }
+    return {"d_model": WIDTH, "dropout": 0.0, "init_std": 0.2, "bos_token_id": 0, **sides}
+
+
+def tiny_pair_tokenizer() -> T5Tokenizer:
+    """A unigram tokenizer as T5 has it: `<pad>` (0), `</s>` (1), `<unk>` (2), sentinels last, all
+    of them pieces of the model, white space never kept, no `<` and no newline."""
+    core = Tokenizer(models.Unigram())
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Metaspace(replacement="\u2581", prepend_scheme="always", split=True),
+        ]
+    )
+    trainer = trainers.UnigramTrainer(
+        vocab_size=180,
+        initial_alphabet=list(string.ascii_letters + string.digits + ".,:;?!/_'+-="),
+        unk_token="<unk>",
+        show_progress=False,
+    )
+    core.train_from_iterator(_SENTENCES, trainer)
+    learnt = json.loads(core.to_str())["model"]["vocab"]
+    marks = [(mark, 0.0) for mark in ("<pad>", "</s>", "<unk>")]
+    pieces = [(piece, score) for piece, score in learnt if piece != "<unk>"]
+    sentinels = [(f"<extra_id_{number}>", 0.0) for number in (3, 2, 1, 0)]
+    return T5Tokenizer(vocab=[*marks, *pieces, *sentinels], extra_ids=4)

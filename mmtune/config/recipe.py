@@ -82,6 +82,14 @@ class Data(Section):
     path: str = ""
     """One file, folder or hub id in place of `sources`."""
     sources: list[Source] = []
+    mixture: str = ""
+    """A file of `datasets_cfg/mixtures/` in place of both: task data sets, phrased by templates."""
+    cards: str = "datasets_cfg/cards"
+    """Where the mixture's cards are."""
+    templates: str = "datasets_cfg/templates"
+    """Where its templates are."""
+    card_paths: dict[str, str] = {}
+    """Local files in place of the hub, by card; `{split}` becomes train, dev or test."""
     dev: list[Source] = []
     """Held-out rows: their loss is measured, and the checkpoint is chosen on them."""
     dev_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -103,13 +111,15 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _has_rows(self) -> Self:
-        if not self.path and not self.sources:
-            raise ValueError("give data.path or data.sources")
+        if not (self.path or self.sources or self.mixture):
+            raise ValueError("give data.path, data.sources or data.mixture")
+        if self.mixture and (self.path or self.sources):
+            raise ValueError("data.mixture stands alone: leave data.path and data.sources out")
         return self
 
     @property
     def training_sources(self) -> list[Source]:
-        """The sources, or the one that `path` stands for."""
+        """The sources, or the one that `path` stands for; none where a mixture is drawn from."""
         return [Source(path=self.path)] if self.path else self.sources
 
 
@@ -151,6 +161,31 @@ class Select(Section):
     """Leave earlier epochs out (LIMA chose between epochs 5 and 10)."""
 
 
+class AdamW(Section):
+    """Loshchilov and Hutter 2019. Its settings are `train.beta1`, `beta2` and `weight_decay`."""
+
+    kind: Literal["adamw"] = "adamw"
+
+
+class Adafactor(Section):
+    """Shazeer and Stern 2018, with the second moments of a matrix kept as a row and a column, and
+    updates in the proportion of each parameter's own size.
+
+    T5 (Raffel et al. 2020, section 3.1.2), T0 (Sanh et al. 2022, appendix) and FLAN-T5 were tuned
+    with it: train.learning_rate 1e-3 (FLAN-T5 5e-4), schedule constant.
+    """
+
+    kind: Literal["adafactor"]
+    decay_exponent: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Second moments forget at 1 - step ** -decay_exponent (section 7.2)."""
+    clip_update: Annotated[float, Field(ge=1)] = 1.0
+    """Largest root mean square of an update before it is scaled (section 6)."""
+    smallest_scale: Annotated[float, Field(gt=0)] = 1e-3
+    """A parameter smaller than this moves as if it were of this size (section 8)."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """On matrices. T5, T0 and FLAN-T5 have none."""
+
+
 class SpikeStop(Section):
     """Stop (exit 3) when the loss leaps up and stays there."""
 
@@ -178,7 +213,9 @@ class Train(Section):
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """From `learning_rate` to `final_learning_rate` over the run."""
     warmup_steps: NotNegative = 0
+    optimizer: Annotated[AdamW | Adafactor, Field(discriminator="kind")] = AdamW()
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of AdamW, as are the next two."""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     """On matrices; vectors (norms, biases) are not decayed."""
@@ -197,6 +234,17 @@ class Train(Section):
     resume: Literal["auto", "never"] = "never"
     log_every_steps: Positive = 1
     select: Select = Select()
+
+    @model_validator(mode="after")
+    def _are_of_the_optimizer(self) -> Self:
+        for name in ("beta1", "beta2", "weight_decay"):
+            changed = getattr(self, name) != type(self).model_fields[name].default
+            if changed and self.optimizer.kind != "adamw":
+                raise ValueError(
+                    f"train.{name} is of AdamW, and train.optimizer.kind is {self.optimizer.kind}; "
+                    f"leave it out (adafactor has decay_exponent and weight_decay of its own)"
+                )
+        return self
 
 
 class Test(Section):

@@ -1,6 +1,7 @@
 """What the files and overrides say, and where each value was said. Knows YAML, not the schema."""
 
 import difflib
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import yaml
 from mmtune.errors import ConfigError
 
 MAX_DEPTH = 40
-MAX_NODES = 100_000
+MAX_NODES = 50_000
 MAX_BASES = 8
 
 Scalar = str | int | float | bool | None
@@ -85,7 +86,7 @@ def _syntax_fault(error: yaml.YAMLError, text: str, origin: str, lines: bool) ->
     found = getattr(error, "problem", None) or getattr(error, "reason", None)
     problem = str(found or "cannot be read")
     hint = " (indent with spaces)" if "\\t" in problem else ""
-    if "alias" in problem:
+    if "alias" in problem or "alias" in str(getattr(error, "context", "")):
         hint = " (quote a value that begins with '*')"
     return f"{origin}{f':{line}' if lines else ''}: not valid YAML: {problem}{hint}"
 
@@ -130,7 +131,7 @@ class _Walk:
 
 def read_layers(path: Path, faults: list[str], above: Sequence[Path] = ()) -> list[Node]:
     """The file and the files it is `based_on`, lowest first. Each is a mapping."""
-    if path.resolve() in [p.resolve() for p in above]:
+    if os.path.realpath(path) in map(os.path.realpath, above):
         chain = " -> ".join(p.name for p in (*above, path))
         raise ConfigError(f"{above[-1]}: based_on: the files are based on each other: {chain}")
     root = parse(_read_text(path), str(path), lines=True, faults=faults)
@@ -168,6 +169,8 @@ def _read_text(path: Path) -> str:
 def _no_such_file(path: Path) -> str:
     if path.is_dir():
         return f"{path}: is a folder, expected a YAML file"
+    if path.is_symlink():
+        return f"{path}: is a link that leads nowhere ({os.readlink(path)})"
     siblings = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, siblings, 1)
     return f"{path}: no such file" + (f"; did you mean {path.parent / near[0]}?" if near else "")

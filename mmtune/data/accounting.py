@@ -3,7 +3,8 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from mmtune.types import Dropped, Example
 
 _PLACES = 3
 _DETAIL_CHARS = 200
+
+Note = Callable[[Dropped], object]
+"""Takes a row that is left out."""
 
 
 @dataclass(slots=True)
@@ -24,6 +28,10 @@ class RowCounts:
     first_dropped: list[Dropped] = field(default_factory=list)
     unanswered: int = 0
     """Kept dialogues whose last turn is the user's: that turn is not learnt."""
+    cut: int = 0
+    """Rows that are kept, but lost their end to the limit on tokens."""
+    tokens_lost: int = 0
+    """Of the rows that were cut, and of those that were dropped because they were too long."""
 
     @property
     def dropped(self) -> int:
@@ -53,6 +61,10 @@ class RowCounts:
         line = f"{self.source}: {self.seen:,} rows: {self.kept:,} kept, {self.dropped:,} dropped"
         if self.by_reason:
             line += f" ({_reasons(self.by_reason)})"
+        if self.cut:
+            line += f"; {self.cut:,} cut short"
+        if self.tokens_lost:
+            line += f"; {self.tokens_lost:,} tokens lost to the limit"
         if self.unanswered:
             line += f"; {self.unanswered:,} end with a user turn, which is left off"
         return line
@@ -81,16 +93,52 @@ def _allowed(counts: RowCounts, max_fraction: float) -> float:
     return max(1.0, max_fraction * counts.seen) if max_fraction else 0.0
 
 
-def write_ledger(path: Path, dropped: Iterable[Dropped]) -> None:
-    """Append one JSON object a line (source, where, reason, detail), on disk when this returns."""
-    lines = "".join(f"{json.dumps(_entry(item))}\n" for item in dropped)
-    if not lines:
+@contextmanager
+def ledger(path: Path | None, *, window: int | None = None) -> Iterator[Note]:
+    """What is given to takes rows that are left out, and writes each as it comes: one JSON object
+    a line (source, where, reason, detail). None of them stays in memory.
+
+    They are written aside and put in place, whole and on disk, when the block ends without an
+    error: then they replace what an earlier start wrote there. Of a stream, which writes window
+    after window, they replace that window's lines only, each of which names its `window`. Where
+    nothing at all was left out there is no file.
+    """
+    if path is None:
+        yield nowhere
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as handle:
-        handle.write(lines)
-        handle.flush()
-        os.fsync(handle.fileno())
+    aside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    head = {} if window is None else {"window": window}
+    try:
+        with aside.open("w", encoding="utf-8") as handle:
+            handle.writelines(() if window is None else _of_other_windows(path, window))
+            yield lambda dropped: handle.write(f"{json.dumps(head | _entry(dropped))}\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+        if aside.stat().st_size:
+            os.replace(aside, path)
+        else:
+            path.unlink(missing_ok=True)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def nowhere(_dropped: Dropped) -> None:
+    """For rows that nobody wants to read of."""
+
+
+def _of_other_windows(path: Path, window: int) -> Iterator[str]:
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as handle:
+        for line in handle:
+            if line.startswith(_start(None)) and not line.startswith(_start(window)):
+                yield line
+
+
+def _start(window: int | None) -> str:
+    """How the lines of a window begin, or of any: told without parsing them."""
+    return '{"window": ' if window is None else f'{{"window": {window}, '
 
 
 def _entry(item: Dropped) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """Where rows come from: a file, a folder of files, a hub data set, or the pocket world."""
 
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -9,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from mmtune.config.recipe import Source
+from mmtune.data.hub import HUB_ID, online, was_downloaded
 from mmtune.data.raw import DataFile, Raw, RawRow
 from mmtune.data.readers import KINDS, read_file
 from mmtune.errors import DataError
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _METADATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 
 
@@ -43,11 +42,26 @@ def streams(source: Source, *, name: str, max_line_bytes: int) -> tuple[list[Str
     """
     if source.path.startswith("pocket:"):
         return [_pocket_stream(source)], []
-    path = Path(source.path)
-    if not path.exists():
+    if not source.path.strip():
+        raise DataError("data: a path is empty. Give a file, a folder or a hub id.")
+    path = _found(source.path)
+    if path is None:
         return [_hub_stream(source)], []
     files, skipped = _walk(path) if path.is_dir() else ([_single(path)], [])
     return [_file_stream(file, name, max_line_bytes) for file in files], skipped
+
+
+def _found(path: str) -> Path | None:
+    """What is there under this name; None where nothing is. Raises DataError for a broken link."""
+    if "://" in path:
+        raise DataError(f"{path}: URLs are not read. Download the file and give its path.")
+    try:
+        place = Path(path).expanduser()
+        if place.is_symlink() and not place.exists():
+            raise DataError(f"{path}: is a link that leads nowhere ({os.readlink(place)}).")
+        return place if place.exists() else None
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, no such user
+        return None
 
 
 def _file_stream(file: DataFile, name: str, max_line_bytes: int) -> Stream:
@@ -59,6 +73,8 @@ def _file_stream(file: DataFile, name: str, max_line_bytes: int) -> Stream:
 
 def _single(path: Path) -> DataFile:
     file = _data_file(path, path.name)
+    if file is not None and not path.is_file():
+        raise DataError(f"{path}: is no plain file (a pipe or a device). Save the rows as a file.")
     if file is None:
         raise DataError(f"{path}: not a kind of file that is read ({_kinds_in_words()}).")
     return file
@@ -133,8 +149,9 @@ def _pocket_stream(source: Source) -> Stream:
 
 def _hub_stream(source: Source) -> Stream:
     """A data set of the hub, streamed; nothing is fetched before its first row is asked for."""
-    if not _HUB_ID.fullmatch(source.path) or Path(source.path).suffix in (*KINDS, ".gz"):
-        raise DataError(f"{source.path}: no such file or folder. {_neighbours(Path(source.path))}")
+    if not HUB_ID.fullmatch(source.path) or Path(source.path).suffix in (*KINDS, ".gz"):
+        shown = source.path if len(source.path) <= 200 else source.path[:200] + "..."
+        raise DataError(f"{shown}: no such file or folder. {_neighbours(Path(source.path))}")
     label = f"{source.path}[{source.split}]"
 
     def rows() -> Iterator[Raw]:
@@ -145,25 +162,40 @@ def _hub_stream(source: Source) -> Stream:
 
 
 def _hub_rows(source: Source) -> Iterator[dict[str, Any]]:
+    reachable = online()
+    if not reachable and not was_downloaded(source.path):
+        raise DataError(
+            _not_opened(source, "the hub cannot be reached, and nothing of it is here.")
+        )
     import datasets
 
+    if not reachable:
+        datasets.config.HF_HUB_OFFLINE = True
     try:
         yield from datasets.load_dataset(
             source.path, name=source.subset or None, split=source.split, streaming=True
         )
     except (OSError, ValueError, RuntimeError) as error:
-        subset = f", subset {source.subset!r}" if source.subset else ""
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(
-            f"{source.path}: no such file or folder here, and the hub data set of this id "
-            f"(split {source.split!r}{subset}) could not be opened: {reason} "
-            "Check the spelling and the network, or download it and give the folder."
-        ) from error
+        raise DataError(_not_opened(source, reason)) from error
+
+
+def _not_opened(source: Source, reason: str) -> str:
+    subset = f", subset {source.subset!r}" if source.subset else ""
+    return (
+        f"{source.path}: no such file or folder here, and the hub data set of this id "
+        f"(split {source.split!r}{subset}) could not be opened: {reason} "
+        "Check the spelling and the network, or download it and give the folder."
+    )
 
 
 def _neighbours(path: Path) -> str:
     """Files beside a missing one with a like name."""
-    if not path.parent.is_dir():
+    try:
+        there = path.parent.is_dir()
+    except (OSError, ValueError):  # too long, a NUL
+        there = False
+    if not there:
         return f"There is no folder {path.parent} either."
     return _nearest(path.name, [entry.name for entry in path.parent.iterdir()])
 

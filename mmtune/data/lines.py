@@ -16,7 +16,15 @@ from mmtune.data.reasons import BadRow
 from mmtune.errors import DataError
 
 _BOM = b"\xef\xbb\xbf"
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_OTHER_KINDS = {  # the longer marks first
+    b"\xff\xfe\0\0": "is UTF-32. Save it as UTF-8",
+    b"\0\0\xfe\xff": "is UTF-32. Save it as UTF-8",
+    b"\xff\xfe": "is UTF-16. Save it as UTF-8",
+    b"\xfe\xff": "is UTF-16. Save it as UTF-8",
+    b"\x1f\x8b": "is packed with gzip. Let its name end in .gz",
+    b"PK\x03\x04": "is a zip archive. Unpack it",
+    b"PAR1": "is Parquet. Let its name end in .parquet",
+}
 _SKIP_BYTES = 1 << 20
 
 
@@ -58,7 +66,7 @@ def lines(path: Path, *, max_bytes: int) -> Iterator[Line]:
             if not data:
                 return
             if number == 1:
-                data = _without_bom(data, path)
+                data = _text_start(data, path)
             body = data.removesuffix(b"\n").removesuffix(b"\r")
             whole = len(body) <= max_bytes
             if not data.endswith(b"\n"):
@@ -78,9 +86,14 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         raise DataError(f"{path}: cannot be read ({reason}). Is the file complete?") from error
 
 
-def _without_bom(data: bytes, path: Path) -> bytes:
-    if data.startswith(_UTF16):
-        raise DataError(f"{path}: is UTF-16. Save it as UTF-8.")
+def _text_start(data: bytes, path: Path) -> bytes:
+    """The first line without its byte-order mark. Raises DataError for a file that is no UTF-8
+    text but of a kind that its first bytes tell."""
+    for start, what in _OTHER_KINDS.items():
+        if data.startswith(start):
+            raise DataError(f"{path}: {what}.")
+    if len(data) > 3 and (data[1] == 0) != (data[0] == 0) and data[:4].count(0) == 2:
+        raise DataError(f"{path}: is UTF-16. Save it as UTF-8.")  # of ASCII, without a mark
     return data.removeprefix(_BOM)
 
 

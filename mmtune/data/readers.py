@@ -10,7 +10,7 @@ from typing import Any
 
 from mmtune.data.lines import Line, lines, opened
 from mmtune.data.raw import DataFile, Raw, RawRow
-from mmtune.data.reasons import BadRow, type_name
+from mmtune.data.reasons import BadRow, excerpt, type_name
 from mmtune.data.tables import parquet_rows, table_rows
 from mmtune.errors import DataError
 from mmtune.types import Dropped
@@ -67,7 +67,7 @@ def _json_lines(file: DataFile, source: str, max_bytes: int) -> Iterator[Raw]:
 
 def _parsed(line: Line) -> dict[str, Any]:
     try:
-        value = json.loads(line.decoded())
+        value = _DECODER.decode(line.decoded())
     except json.JSONDecodeError as error:
         raise BadRow("broken_json", f"{error.msg} at column {error.colno}") from None
     except RecursionError:
@@ -77,6 +77,19 @@ def _parsed(line: Line) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadRow("not_an_object", f"{type_name(value)} where an object of columns belongs")
     return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """As json makes it, but that no value is overwritten in silence. Raises BadRow."""
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in value if names.count(name) > 1)
+        raise BadRow("duplicate_key", f"{excerpt(twice)} is given {names.count(twice)} times")
+    return value
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)  # made once: json.loads makes one a call
 
 
 def _json_document(file: DataFile, source: str) -> Iterator[Raw]:
@@ -97,7 +110,9 @@ def _whole_document(file: DataFile) -> Any:
         raise DataError(f"{file.label}: a JSON document over {limit} MiB. Convert it to JSONL.")
     try:
         # A byte that is no UTF-8 becomes half a surrogate pair: its row alone is dropped later.
-        return json.loads(data.decode("utf-8-sig", errors="surrogateescape"))
+        return _DECODER.decode(data.decode("utf-8-sig", errors="surrogateescape"))
+    except BadRow as bad:
+        raise DataError(f"{file.label}: {bad.detail}. Keep one of them.") from None
     except json.JSONDecodeError as error:
         raise DataError(
             f"{file.label}: broken JSON at line {error.lineno}, column {error.colno}: {error.msg}. "

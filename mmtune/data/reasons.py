@@ -9,6 +9,7 @@ Reason = Literal[
     "broken_json",  # not JSON; an unterminated string, a stray comma ...
     "broken_csv",  # a quote that is never closed ...
     "wrong_columns",  # a table's row with more or fewer cells than the header
+    "duplicate_key",  # one name twice in an object: which value is meant?
     "not_an_object",  # JSON, but no {"column": value}
     "too_deep",  # JSON nested deeper than the parser goes
     "too_long_line",  # a line longer than any usable row

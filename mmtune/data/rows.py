@@ -5,7 +5,7 @@ from typing import Any
 
 from mmtune.data.dialogues import check_turns, dialogue_turns
 from mmtune.data.fields import checked_text, extras, optional, required
-from mmtune.data.layouts import Inference, LayoutName
+from mmtune.data.layouts import LAYOUTS, Inference, LayoutName
 from mmtune.data.reasons import BadRow, excerpt, type_name
 from mmtune.types import Text, Turn
 
@@ -20,7 +20,21 @@ def row_content(values: Mapping[str, Any], inference: Inference, *, max_chars: i
     instruction, input, output, system and the row's other scalar columns;
     dialogues become turns; `text` a single document turn.
     """
-    return _CONTENTS[inference.layout](values, inference.fields, max_chars)
+    fields = _with_late_columns(values, inference)
+    return _CONTENTS[inference.layout](values, fields, max_chars)
+
+
+def _with_late_columns(values: Mapping[str, Any], inference: Inference) -> Mapping[str, str]:
+    """The fields, and those optional ones whose column no row had while the layout was inferred:
+    an `input` that only some rows have must not be left out in silence."""
+    late = {
+        field: alias
+        for field, aliases in LAYOUTS[inference.layout].optional.items()
+        if field not in inference.fields
+        for alias in reversed(aliases)
+        if alias in values and alias not in inference.fields.values()
+    }
+    return {**inference.fields, **late} if late else inference.fields
 
 
 def joined_prompt(instruction: str, given: str) -> str:
@@ -38,7 +52,7 @@ def _instruction(values: Mapping[str, Any], fields: Mapping[str, str], max_chars
     given = optional(values, fields.get("input"), max_chars)
     system = optional(values, fields.get("system"), max_chars)
     _check_said(joined_prompt(asked, given), answer)
-    past = _history(values.get(fields.get("history", "")), max_chars)
+    past = _history(values.get(fields["history"]) if "history" in fields else None, max_chars)
     if past:
         said = (_say("user", joined_prompt(asked, given)), _say("assistant", answer))
         turns = (*((_say("system", system),) if system.strip() else ()), *past, *said)

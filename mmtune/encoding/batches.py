@@ -41,6 +41,9 @@ class TokenBatch:
     """int64 [rows, tokens]"""
     labels: Tensor
     """int64 [rows, tokens], the next token where it is learnt, else IGNORE"""
+    learnt: Tensor
+    """int64 [targets], places in the flattened rows where `labels` is not IGNORE, in order; made on
+    the host, since asking a GPU for them would wait for it"""
     positions: Tensor
     """int64 [rows, tokens], from 0 in each document"""
     documents: Tensor
@@ -70,7 +73,7 @@ class TokenBatch:
         """The same forward with nothing to learn: keeps ranks in step that ran out of rows."""
         nothing = tuple(0 for _ in self.document_targets)
         labels = torch.full_like(self.labels, IGNORE)
-        return replace(self, labels=labels, document_targets=nothing)
+        return replace(self, labels=labels, learnt=self.learnt[:0], document_targets=nothing)
 
     def noise_streams(self) -> tuple[Tensor, Tensor]:
         """Lengths and keys, int64 [streams], of whatever lies end to end in the rows: documents,
@@ -100,9 +103,11 @@ class TokenBatch:
 def pack(samples: Sequence[TokenSample], noise_keys: Sequence[int]) -> TokenBatch:
     """One row that holds all samples end to end: ids [1, sum of lengths], no padding."""
     lengths = [len(sample.ids) for sample in samples]
+    labels = np.concatenate([_labels(s) for s in samples])
     return TokenBatch(
         ids=_tensor(np.concatenate([s.ids for s in samples]))[None],
-        labels=_tensor(np.concatenate([_labels(s) for s in samples]))[None],
+        labels=_tensor(labels)[None],
+        learnt=_tensor(np.flatnonzero(labels != IGNORE)),
         positions=_tensor(np.concatenate([np.arange(n) for n in lengths]))[None],
         documents=_tensor(np.repeat(np.arange(len(samples)), lengths))[None],
         **_shared(samples, noise_keys),
@@ -113,17 +118,19 @@ def pad(samples: Sequence[TokenSample], noise_keys: Sequence[int], pad_id: int) 
     """One row per sample, padded on the right: ids [samples, longest]."""
     width = max(len(sample.ids) for sample in samples)
 
-    def rows(values: Sequence[np.ndarray], filler: int) -> Tensor:
+    def rows(values: Sequence[np.ndarray], filler: int) -> np.ndarray:
         table = np.full((len(values), width), filler, dtype=np.int64)
         for row, value in zip(table, values, strict=True):
             row[: len(value)] = value
-        return torch.from_numpy(table)
+        return table
 
+    labels = rows([_labels(s) for s in samples], IGNORE)
     return TokenBatch(
-        ids=rows([s.ids for s in samples], pad_id),
-        labels=rows([_labels(s) for s in samples], IGNORE),
+        ids=_tensor(rows([s.ids for s in samples], pad_id)),
+        labels=_tensor(labels),
+        learnt=_tensor(np.flatnonzero(labels != IGNORE)),
         positions=torch.arange(width).repeat(len(samples), 1),
-        documents=rows([np.full(len(s.ids), n) for n, s in enumerate(samples)], -1),
+        documents=_tensor(rows([np.full(len(s.ids), n) for n, s in enumerate(samples)], -1)),
         **_shared(samples, noise_keys),
     )
 
@@ -150,4 +157,4 @@ def _labels(sample: TokenSample) -> np.ndarray:
 
 
 def _tensor(values: np.ndarray) -> Tensor:
-    return torch.from_numpy(values.astype(np.int64))
+    return torch.from_numpy(values.astype(np.int64, copy=False))

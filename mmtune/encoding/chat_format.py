@@ -16,6 +16,7 @@ from mmtune.encoding.lima_layout import LIMA_TEMPLATE, add_lima_format
 from mmtune.encoding.samples import Unencodable
 from mmtune.encoding.skeleton import Render, Skeleton, messages, render_with, skeleton
 from mmtune.errors import FormatError
+from mmtune.sandbox import TemplateFault
 
 Kind = Literal["auto", "own", "lima"]
 Supervise = Literal["assistant", "all"]
@@ -40,6 +41,8 @@ class ChatFormat:
     """What a user should know about this template."""
     frames: dict[tuple[tuple[str, ...], bool], Frame] = field(default_factory=dict)
     """Filled as roles are met: (roles, with generation prompt) -> frame."""
+    pairs: bool = False
+    """For an encoder-decoder: the last answer alone is learnt, all before it is its prompt."""
 
     @property
     def stop_id(self) -> int:
@@ -76,13 +79,30 @@ def chat_format(
     resolved = _resolved(tokenizer, kind)
     if resolved == "lima":
         add_lima_format(tokenizer)
-    render = render_with(tokenizer.apply_chat_template)
     try:
+        render = render_with(_template(tokenizer), tokenizer.special_tokens_map)
         made = _made(tokenizer, resolved, supervise, render)
         _check_tokenisation(made)
+    except TemplateFault as fault:
+        line = f" (line {fault.line})" if fault.line else ""
+        raise FormatError(f"chat template: it is no Jinja{line}: {fault}") from fault
     except Unencodable as fault:
         raise FormatError(_message(fault)) from fault
     return made
+
+
+def _template(tokenizer: ChatTokenizer) -> str:
+    try:
+        template = tokenizer.get_chat_template()
+    except ValueError:
+        names = ", ".join(sorted(tokenizer.chat_template))
+        raise FormatError(
+            f"tokenizer: it has several chat templates ({names}) and none is called default; name "
+            "one so, or set model.chat_format to lima"
+        ) from None
+    if not isinstance(template, str):
+        raise FormatError(f"tokenizer: its chat template is {template!r}, not text")
+    return template
 
 
 def _resolved(tokenizer: ChatTokenizer, kind: Kind) -> Literal["own", "lima"]:
@@ -173,6 +193,12 @@ def _check_tokenisation(fmt: ChatFormat) -> None:
     [ours] = fmt.control.encode(layout.pieces(values, cut=False))
     if isinstance(ours, Unencodable):
         raise ours
+    rendered = fmt.render(messages(roles, texts), True)  # in bounds, which transformers has not
+    if rendered != layout.bones.filled(values):
+        raise FormatError(
+            f"chat template: it does more to a text than trim it, {texts[0]!r} becomes "
+            f"{rendered!r}; mend the template or set model.chat_format to lima"
+        )
     served = fmt.tokenizer.apply_chat_template(
         messages(roles, texts), add_generation_prompt=True, tokenize=True, return_dict=False
     )

@@ -10,6 +10,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,11 +159,25 @@ def _plain_reader(backend: Tokenizer, control: frozenset[str]) -> Tokenizer:
     spec = json.loads(backend.to_str())
     for token in spec["added_tokens"]:
         token["special"] = token["content"] in control
+    if spec["model"]["type"] == "Unigram":
+        _hide_pieces(spec, control)
     copy = Tokenizer.from_str(json.dumps(spec))
     copy.encode_special_tokens = True
     copy.no_truncation()
     copy.no_padding()
     return copy
+
+
+def _hide_pieces(spec: dict[str, Any], control: frozenset[str]) -> None:
+    """Give the control tokens private spellings, each with its id. T5's unigram model has them
+    among its own pieces: it would find them in text that no added token was looked for in."""
+    hidden = {content: private_word() for content in control}
+    for token in spec["added_tokens"]:
+        token["content"] = hidden.get(token["content"], token["content"])
+    vocabulary = spec["model"]["vocab"]
+    spec["model"]["vocab"] = [[hidden.get(piece, piece), score] for piece, score in vocabulary]
+    for steps in ("post_processor", "truncation", "padding"):  # name tokens by their old spelling
+        spec[steps] = None
 
 
 def _adds_prefix(backend: Tokenizer) -> bool:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from mmtune.encoding.chat_format import ChatFormat
 from mmtune.encoding.control_tokens import Ids, Piece
 from mmtune.encoding.frames import Frame
+from mmtune.encoding.pair_layout import as_pair
 from mmtune.encoding.samples import TokenSample, Unencodable
 from mmtune.encoding.turns import Said, laid_out, plain_turns
 from mmtune.errors import FormatError
@@ -97,6 +98,8 @@ def _dropped(conversation: Conversation, reason: Unencodable) -> Dropped:
 
 def _prepared(conversation: Conversation, fmt: ChatFormat) -> _Prepared:
     said = plain_turns(conversation, fmt)
+    if fmt.pairs:
+        said = as_pair(said)
     if any(turn.role == "document" for turn in said):
         return _document(said, fmt)
     layout, values = laid_out(said, fmt, generation=False)
@@ -149,6 +152,9 @@ def _assembled(
     _spare_bos(ids, supervised, fmt)
     if not supervised.any():
         raise Unencodable("nothing_supervised", "no token of it would be learnt")
+    if fmt.pairs:  # what a template writes after the stop token, no decoder is to say
+        end = int(np.flatnonzero(supervised)[-1]) + 1
+        ids, supervised = ids[:end], supervised[:end]
     return TokenSample(ids, supervised, conversation.example_id, conversation.source)
 
 

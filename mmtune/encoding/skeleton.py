@@ -5,16 +5,19 @@ Spans come from where marks land, never from looking for the data in a rendering
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-
-from jinja2.exceptions import TemplateError
+from typing import Any
 
 from mmtune.encoding.control_tokens import private_word
 from mmtune.encoding.samples import Unencodable
+from mmtune.sandbox import Sandbox, TemplateFault
 
 Message = Mapping[str, str]
 Render = Callable[[Sequence[Message], bool], str]
 """(messages, add the generation prompt) -> text. Raises Unencodable where the template refuses."""
 
+_SANDBOX = Sandbox(chat=True)
+_CHARS_A_TURN = 2000
+"""A turn counts as so much text in what a rendering may cost: some templates look at each often."""
 _LEFT, _RIGHT = "\n \t", "\t \n"
 
 
@@ -114,14 +117,23 @@ def rewritten(
     return Skeleton(tuple(slots), bones.tail), values
 
 
-def render_with(apply: Callable[..., str]) -> Render:
-    """`apply_chat_template` as a Render."""
+def render_with(template: str, special: Mapping[str, Any]) -> Render:
+    """A chat template as a Render that lays out what `apply_chat_template` does, bounded in memory
+    and effort. `special` is the tokenizer's map of special tokens.
+
+    Raises TemplateFault for what is no Jinja.
+    """
+    compiled = _SANDBOX.compile(template)
+    fixed = {"tools": None, "documents": None, **special}
 
     def render(messages: Sequence[Message], generation: bool) -> str:
+        chars = sum(_CHARS_A_TURN + len(message["content"]) for message in messages)
         try:
-            return apply(list(messages), tokenize=False, add_generation_prompt=generation)
-        except (TemplateError, TypeError) as error:
-            raise Unencodable("template_refuses", str(error)) from error
+            return compiled.render(
+                {"messages": list(messages), "add_generation_prompt": generation, **fixed}, chars
+            )
+        except TemplateFault as fault:
+            raise Unencodable("template_refuses", str(fault)) from fault
 
     return render
 

@@ -54,7 +54,7 @@ def apply_adapter(
         target_modules=_targets(model, section.target_modules),
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
         trainable_token_indices=_token_rows(model, list(new_token_ids)),
-        task_type="CAUSAL_LM",
+        task_type="SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM",
     )
     adapted = get_peft_model(model, config, adapter_name=_ADAPTER_NAME)
     assert isinstance(adapted, PeftModel)

@@ -59,11 +59,18 @@ def documents_attention(  # noqa: PLR0913  transformers' signature
         key, value = (x.repeat_interleave(groups, dim=1) for x in (key, value))
     lengths = list(document_lengths) if document_lengths else [query.shape[2]]
     settings = {"dropout": dropout, "scaling": scaling, "window": sliding_window or 0}
+    # Cut and joined as [rows, tokens, heads, width], which is how they lie in memory: nothing is
+    # copied but once, neither here nor in the backward.
+    parts = [x.transpose(1, 2).split(lengths, dim=1) for x in (query, key, value)]
     outputs = [
-        _one_document(q, k, v, softcap=softcap or 0.0, **settings)  # type: ignore[arg-type]
-        for q, k, v in zip(*(x.split(lengths, dim=2) for x in (query, key, value)), strict=True)
+        _one_document(
+            *(x.transpose(1, 2) for x in document),
+            softcap=softcap or 0.0,
+            **settings,  # type: ignore[arg-type]
+        ).transpose(1, 2)
+        for document in zip(*parts, strict=True)
     ]
-    return torch.cat(outputs, dim=2).transpose(1, 2), None
+    return (torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]), None
 
 
 def _one_document(

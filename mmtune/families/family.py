@@ -100,3 +100,11 @@ class Family(Protocol):
 def family(name: str) -> Family:
     """The family of that name."""
     return cast(Family, import_module(FAMILIES[name]))
+
+
+def family_of(section: Any) -> Family:
+    """The family of a recipe's `model` section; a text model that is an encoder-decoder, which only
+    its checkpoint says, has doors of its own."""
+    module = import_module(FAMILIES[section.family])
+    pick = getattr(module, "doors", None)
+    return cast(Family, pick(section) if pick else module)

@@ -24,8 +24,11 @@ def head_parameters(model: PreTrainedModel) -> tuple[Tensor, Tensor | None]:
 
 
 def hidden_scale(config: PretrainedConfig) -> float:
-    """What the layout multiplies logits by (Granite divides, Cohere multiplies), applied to the
-    hidden states instead."""
+    """What the layout multiplies logits by (Granite divides, Cohere and T5 multiply), applied to
+    the hidden states instead."""
+    scaled = config.model_type == "umt5" and config.tie_word_embeddings
+    if getattr(config, "scale_decoder_outputs", scaled):  # T5 whose head is its embeddings
+        return float(config.d_model**-0.5)
     if divisor := getattr(config, "logits_scaling", None):
         return 1.0 / divisor
     return getattr(config, "logit_scale", None) or 1.0

@@ -34,6 +34,8 @@ class CardFacts:
     metrics: Mapping[str, float] = field(default_factory=dict)
     chat: bool = True
     """The tokenizer has a chat template."""
+    pairs: bool = False
+    """The model is an encoder-decoder."""
     version: str = ""
     """Of mmtune."""
 
@@ -61,7 +63,7 @@ def model_card(facts: CardFacts) -> str:
         "## Metrics",
         _table(("metric", "value"), ((key, f"{v:.6g}") for key, v in facts.metrics.items())),
         "## Use",
-        _USE_CHAT if facts.chat else _USE_TEXT,
+        _USE_PAIRS if facts.pairs else _USE_CHAT if facts.chat else _USE_TEXT,
         "## Licence",
         "Not known to the tool that wrote this card. The licences of the base model and of every "
         "data source above apply; add one here before publishing.",
@@ -72,7 +74,7 @@ def model_card(facts: CardFacts) -> str:
 def _front_matter(facts: CardFacts) -> Iterator[str]:
     yield "---"
     yield "library_name: transformers"
-    yield "pipeline_tag: text-generation"
+    yield f"pipeline_tag: {'text2text-generation' if facts.pairs else 'text-generation'}"
     if facts.hub_id:
         yield f"base_model: {json.dumps(facts.base_model)}"  # a JSON string is a YAML string
     yield "tags:"
@@ -120,6 +122,20 @@ inputs = tokenizer.apply_chat_template(
     turns, add_generation_prompt=True, return_tensors="pt", return_dict=True
 )
 answer = model.generate(**inputs, max_new_tokens=64)[0, inputs["input_ids"].shape[1]:]
+print(tokenizer.decode(answer, skip_special_tokens=True))
+```"""
+
+_USE_PAIRS = """\
+```python
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(".")
+model = AutoModelForSeq2SeqLM.from_pretrained(".")
+turns = [{"role": "user", "content": "Hello"}]
+inputs = tokenizer.apply_chat_template(
+    turns, add_generation_prompt=True, return_tensors="pt", return_dict=True
+)
+answer = model.generate(**inputs, max_new_tokens=64)[0]
 print(tokenizer.decode(answer, skip_special_tokens=True))
 ```"""
 

@@ -1,6 +1,8 @@
 """What a model will weigh, counted on a model without storage; knows no checkpoint's values."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -8,6 +10,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from mmtune.families.embeddings import output_head
+from mmtune.families.footprint import kept_bytes
 from mmtune.families.parameters import PartRow, trainable_table
 
 
@@ -28,6 +31,9 @@ class Outline:
     """Longest text it was made for, in tokens; 0 where the config does not say"""
     values_per_token: int
     """Numbers that enter and leave the linear layers for each token, the head left out"""
+    kept_bytes: Callable[[Sequence[int]], int | None]
+    """Bytes that a forward keeps for the backward, of packed documents of these lengths; None for
+    a layout in which they cannot be counted without weights"""
 
     @property
     def parameters(self) -> int:
@@ -51,6 +57,7 @@ def outlined(network: PreTrainedModel, adapted: nn.Module) -> Outline:
         vocabulary=len(cast(Tensor, network.get_input_embeddings().weight)),
         max_positions=getattr(config, "max_position_embeddings", None) or 0,
         values_per_token=_values_per_token(network),
+        kept_bytes=partial(kept_bytes, network),
     )
 
 

@@ -4,7 +4,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import cast
 
 import torch
@@ -16,7 +18,7 @@ from mmtune.config.recipe import TextModel
 from mmtune.encoding.batches import TokenBatch, pack, pad
 from mmtune.encoding.chat_format import ChatFormat, Supervise, chat_format
 from mmtune.encoding.store import TokenStore
-from mmtune.errors import FormatError
+from mmtune.errors import FormatError, ModelError
 from mmtune.families.adapters import apply_adapter, merged, save_adapter
 from mmtune.families.attention import (
     document_arguments,
@@ -28,7 +30,12 @@ from mmtune.families.embeddings import resize_embeddings
 from mmtune.families.family import Format, Loaded
 from mmtune.families.generation import generate
 from mmtune.families.head import head_parameters, hidden_scale, verify_head
-from mmtune.families.loading import empty_network, load_network, load_tokenizer
+from mmtune.families.loading import (
+    empty_network,
+    is_encoder_decoder,
+    load_network,
+    load_tokenizer,
+)
 from mmtune.families.noise import neftune_noise, noisy_embeddings
 from mmtune.families.outline import Outline, outlined
 from mmtune.families.parameters import freeze
@@ -84,7 +91,8 @@ class LanguageModel(nn.Module):
                 use_cache=False,  # with a cache, transformers lets packed documents see each other
                 **document_arguments(base, lengths),
             ).last_hidden_state
-        return hidden * hidden_scale(base.config)
+        scale = hidden_scale(base.config)
+        return hidden if scale == 1.0 else hidden * scale
 
     def _noise(self, batch: TokenBatch) -> AbstractContextManager[None]:
         if not (self.training and self.neftune_alpha):
@@ -97,6 +105,15 @@ class LanguageModel(nn.Module):
             device=embeddings.device,
         )
         return noisy_embeddings(self.base, noise)
+
+
+def doors(section: TextModel) -> ModuleType:
+    """This module, or that of encoder-decoders where the checkpoint is one."""
+    try:
+        pairs = is_encoder_decoder(section)
+    except ModelError:
+        pairs = False  # `load` says what is wrong with it
+    return import_module("mmtune.families.encoder_decoder" if pairs else __name__)
 
 
 def load(section: TextModel, device: torch.device, *, seed: int, supervise: Supervise) -> Loaded:

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from mmtune.encoding.batches import Batch
+from mmtune.training.optimizer import moments_of
 
 
 def peak_memory_bytes() -> int:
@@ -53,10 +54,11 @@ def activation_bytes(forward: Callable[[Batch], Tensor], batch: Batch) -> int:
     return total
 
 
-def training_state_bytes(model: nn.Module) -> int:
-    """Gradients and AdamW's two moments of what is trained; the weights are held already."""
+def training_state_bytes(model: nn.Module, optimizer: str = "adamw") -> int:
+    """Gradients of what is trained, and the moments that an optimizer of this kind keeps of it; the
+    weights are held already."""
     return sum(
-        3 * parameter.numel() * parameter.element_size()
+        (parameter.numel() + moments_of(parameter, optimizer)) * parameter.element_size()
         for parameter in model.parameters()
         if parameter.requires_grad
     )
@@ -71,7 +73,7 @@ def fits(
     try:
         if not optimizer.state:
             trained = [p for p in model.parameters() if p.requires_grad]
-            room = [torch.empty_like(p) for p in trained for _moment in range(2)]
+            room = _room_for_moments(trained, optimizer)
         with accelerator.no_sync(model):
             accelerator.backward(model(batch.to(accelerator.device)).sum() * 0)
         fitted = True
@@ -85,6 +87,14 @@ def fits(
         gc.collect()
         torch.cuda.empty_cache()
     return bool(accelerator.gather(torch.tensor([fitted], device=accelerator.device)).all())
+
+
+def _room_for_moments(
+    trained: list[nn.Parameter], optimizer: torch.optim.Optimizer
+) -> list[Tensor]:
+    if any(moments_of(p, optimizer) != 2 * p.numel() for p in trained):
+        return [p.new_empty(moments_of(p, optimizer)) for p in trained]
+    return [torch.empty_like(p) for p in trained for _moment in range(2)]  # sharded as p is
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import torch
@@ -11,12 +12,12 @@ import torch
 from mmtune.config.recipe import Recipe
 from mmtune.encoding.schedule import Schedule
 from mmtune.errors import InputError
-from mmtune.families.family import Format, family
+from mmtune.families.family import Format, family_of
 from mmtune.families.outline import Outline
 from mmtune.workflows.check_report import CheckReport, show
 from mmtune.workflows.dataset import Opened, open_data
-from mmtune.workflows.estimates import disk_bytes, free_disk_bytes, plan
-from mmtune.workflows.preflight import check_folder, check_positions
+from mmtune.workflows.estimates import plan
+from mmtune.workflows.preflight import check_disk, check_folder, check_positions
 from mmtune.workflows.survey import Survey, refusals, survey
 from mmtune.workflows.terminal import console, encoding_bar
 
@@ -30,9 +31,14 @@ def run(recipe: Recipe, arguments: Sequence[str] = ()) -> None:
 
     Raises InputError with every fault that was found, in data, tokenizer, model and disk.
     """
+    with TemporaryDirectory(prefix="mmtune-check-") as folder:
+        _check(recipe, arguments, Path(folder))
+
+
+def _check(recipe: Recipe, arguments: Sequence[str], folder: Path) -> None:
     faults: list[str] = []
-    kind = family(recipe.model.family)
-    opened = _or_fault(faults, lambda: open_data(recipe))
+    kind = family_of(recipe.model)
+    opened = _or_fault(faults, lambda: open_data(recipe, folder))
     made = _or_fault(faults, lambda: kind.load_format(recipe.model, recipe.data.supervise))
     outline = _or_fault(faults, lambda: kind.outline(recipe.model, made)) if made else None
     found = None
@@ -44,7 +50,8 @@ def run(recipe: Recipe, arguments: Sequence[str] = ()) -> None:
     _or_fault(faults, lambda: check_folder(recipe, Path(recipe.run.dir)))
     if outline:
         _or_fault(faults, lambda: check_positions(recipe, outline.max_positions or sys.maxsize))
-        _or_fault(faults, lambda: _check_disk(recipe, outline))
+        sizes = {"trained": outline.trainable_bytes, "weights": outline.weight_bytes}
+        _or_fault(faults, lambda: check_disk(recipe, Path(recipe.run.dir), **sizes))
     show(_report(recipe, opened, made, outline, found), console())
     if faults:
         raise InputError(*faults)
@@ -58,15 +65,6 @@ def _or_fault(faults: list[str], action: Callable[[], Result]) -> Result | None:
     except InputError as error:
         faults += error.faults
         return None
-
-
-def _check_disk(recipe: Recipe, outline: Outline) -> None:
-    folder = Path(recipe.run.dir)
-    if (need := disk_bytes(recipe, outline)) > (free := free_disk_bytes(folder)):
-        raise InputError(
-            f"run.dir: checkpoints and final/ need {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are "
-            f"free at {folder}; lower train.keep_last or give another run.dir"
-        )
 
 
 def _report(
@@ -87,7 +85,7 @@ def _report(
         recipe=recipe,
         device=device,
         sources=opened.described() if opened else [],
-        notes=made.notes if made else (),
+        made=made,
         outline=outline,
         survey=found,
         plan=planned,

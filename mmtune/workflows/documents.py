@@ -4,7 +4,7 @@ Reads what is learnt off the batch's labels, which are what the loss reads.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import groupby
 from typing import Any
@@ -15,6 +15,7 @@ from rich.style import Style
 from rich.text import Text
 
 from mmtune.encoding.batches import IGNORE, TokenBatch
+from mmtune.encoding.pairs import PairBatch
 from mmtune.workflows.terminal import visible
 
 
@@ -55,9 +56,15 @@ _STYLES = {
 }
 """(learnt, control) -> style"""
 
+_MOST_STRETCHES = 8
+"""Shown of a long dialogue at its beginning, and at its end."""
 
-def documents(batch: TokenBatch) -> Iterator[Document]:
-    """The documents in order, padding left off."""
+
+def documents(batch: TokenBatch | PairBatch) -> Iterator[Document]:
+    """The documents in order, padding left off; of pairs, the target after its prompt."""
+    if isinstance(batch, PairBatch):
+        yield from _pairs(batch)
+        return
     ids, labels = batch.ids.cpu().numpy(), batch.labels.cpu().numpy()
     packed = len(ids) == 1
     start = 0
@@ -68,6 +75,16 @@ def documents(batch: TokenBatch) -> Iterator[Document]:
         learnt[1:] = labels[row, span][:-1] != IGNORE
         yield Document(batch.example_ids[number], batch.sources[number], ids[row, span], learnt)
         start += length
+
+
+def _pairs(batch: PairBatch) -> Iterator[Document]:
+    """Read off what encoder and loss read: the rows of inputs, and the labels."""
+    inputs, prompts = batch.inputs.cpu().numpy(), batch.input_documents.cpu().numpy()
+    labels, answers = batch.labels.cpu().numpy(), batch.documents.cpu().numpy()
+    for number, (name, source) in enumerate(zip(batch.example_ids, batch.sources, strict=True)):
+        prompt, answer = inputs[prompts == number], labels[answers == number]
+        learnt = np.concatenate([np.zeros(len(prompt), np.bool_), answer != IGNORE])
+        yield Document(name, source, np.concatenate([prompt, answer]), learnt)
 
 
 def stretches(document: Document, tokenizer: Any, stop_ids: Sequence[int]) -> list[Stretch]:
@@ -93,11 +110,22 @@ def stretches(document: Document, tokenizer: Any, stop_ids: Sequence[int]) -> li
     return found
 
 
-def marked(document: Document, tokenizer: Any, stop_ids: Sequence[int], marks: Marks) -> Text:
-    """The document to be printed, a line's end after each turn. Brackets: `Hi⟦Hello<|eot|>⟧`."""
+def marked(
+    document: Document,
+    tokenizer: Any,
+    stop_ids: Sequence[int],
+    marks: Marks,
+    *,
+    most_chars: int = 0,
+) -> Text:
+    """The document to be printed, a line's end after each turn. Brackets: `Hi⟦Hello<|eot|>⟧`.
+
+    With `most_chars`, a stretch that is longer loses its middle, and a long dialogue its middle
+    turns, each gap with its size; what is learnt of the rest stays marked.
+    """
     text = Text()
     opened = False
-    for stretch in stretches(document, tokenizer, stop_ids):
+    for stretch in _shortened(stretches(document, tokenizer, stop_ids), most_chars):
         brackets = marks is Marks.BRACKETS
         if brackets and stretch.learnt != opened:
             text.append("⟦" if stretch.learnt else "⟧")
@@ -110,3 +138,25 @@ def marked(document: Document, tokenizer: Any, stop_ids: Sequence[int], marks: M
         text.append("⟧")
     text.rstrip()
     return text
+
+
+def _shortened(whole: list[Stretch], most_chars: int) -> list[Stretch]:
+    if not most_chars:
+        return whole
+    cut = [replace(one, text=_without_middle(one.text, most_chars)) for one in whole]
+    if len(cut) <= 2 * _MOST_STRETCHES:
+        return cut
+    gap = whole[_MOST_STRETCHES:-_MOST_STRETCHES]
+    chars, learnt = sum(len(one.text) for one in gap), sum(len(s.text) for s in gap if s.learnt)
+    words = f"[… {chars:,} characters of the turns between, {learnt:,} of them learnt …]"
+    between = Stretch(words, learnt=False, control=True, ends_turn=True)
+    return [*cut[:_MOST_STRETCHES], between, *cut[-_MOST_STRETCHES:]]
+
+
+def _without_middle(text: str, most_chars: int) -> str:
+    """`abcdefghi` -> `abcd[… 3 characters …]hi`"""
+    if len(text) <= most_chars:
+        return text
+    tail = most_chars // 3
+    head = most_chars - tail
+    return f"{text[:head]}[… {len(text) - most_chars:,} characters …]{text[-tail:]}"

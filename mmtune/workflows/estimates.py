@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +13,12 @@ from mmtune.config.recipe import Recipe, Train
 from mmtune.encoding.schedule import Schedule
 from mmtune.families.outline import Outline
 from mmtune.objectives.next_token import CHUNK_TARGETS
+from mmtune.training.optimizer import MOMENTS_PER_WEIGHT
 from mmtune.workflows.steps import total_steps
 
 BETWEEN_LAYERS = 1.6
-"""Bytes kept for the backward, over the bytes that enter and leave the linear layers. Counted with
-`training.memory.activation_bytes` on Llama, Qwen 3 and Gemma: 1.3 with attention one document at a
-time, 1.6 to 1.8 with a block mask."""
+"""Bytes kept for the backward, over the bytes that enter and leave the linear layers, where they
+cannot be counted (GPT-2). Llama, Qwen 3 and GPT-NeoX have 1.2 to 1.3, Gemma 2 has 1.9."""
 _MEASURE_S = 0.2
 
 
@@ -33,8 +34,8 @@ class Plan:
     slots: int
     """Tokens and padding of all of them"""
     tokens: int
-    largest: int
-    """Slots of the largest one"""
+    largest: tuple[int, ...]
+    """Lengths of the documents of the largest one, as padded"""
     capacity: int
     """Slots they could hold"""
 
@@ -57,31 +58,40 @@ class Memory:
 def plan(schedule: Schedule, section: Train) -> Plan:
     """The first epoch, planned by the very code that training plans it with."""
     packed = schedule.batching.kind == "packed"
-    slots, count, largest = 0, 0, 0
+    slots, count, most, largest = 0, 0, 0, np.zeros(0, dtype=np.int64)
     for step in schedule.steps(0):
         for row in step.rows:
             lengths = schedule.lengths[row]
             size = int(lengths.sum() if packed else lengths.max() * len(lengths))
-            slots, count, largest = slots + size, count + 1, max(largest, size)
+            slots, count = slots + size, count + 1
+            if size > most:
+                most, largest = size, lengths if packed else np.full_like(lengths, lengths.max())
     return Plan(
         steps_per_epoch=schedule.steps_in(0),
         steps=total_steps(section, schedule),
         micro_batches=count,
         slots=slots,
         tokens=int(schedule.lengths.sum()),
-        largest=largest,
+        largest=tuple(largest.tolist()),
         capacity=count * schedule.batching.row_tokens,
     )
 
 
-def memory(recipe: Recipe, outline: Outline, slots: int, *, value_bytes: int) -> Memory:
-    """The most that a step holds on one device.
+def memory(
+    recipe: Recipe, outline: Outline, documents: Sequence[int], *, value_bytes: int
+) -> Memory:
+    """The most that a step holds on one device: at a micro-batch of documents of these lengths.
 
-    Activations: slots x 1.6 x (numbers that enter and leave the linear layers) x bytes of one;
-    with gradient checkpointing slots x width x layers, and one layer whole. Logits: two float32
-    copies of a chunk of the head's output.
+    Activations are counted by a forward that computes nothing, or else taken to be slots x 1.6 x
+    (numbers that enter and leave the linear layers). With gradient checkpointing they are slots x
+    width x layers, and one layer whole. Logits: two float32 copies of a chunk of the head's output.
     """
-    whole = int(slots * BETWEEN_LAYERS * outline.values_per_token * value_bytes)
+    slots = sum(documents)
+    counted = outline.kept_bytes(documents)
+    if counted is None:
+        whole = int(slots * BETWEEN_LAYERS * outline.values_per_token * value_bytes)
+    else:
+        whole = counted * value_bytes // (outline.weight_bytes // outline.parameters)
     if recipe.model.gradient_checkpointing == "on":
         whole = (
             whole // max(1, outline.layers) + slots * outline.width * outline.layers * value_bytes
@@ -89,16 +99,10 @@ def memory(recipe: Recipe, outline: Outline, slots: int, *, value_bytes: int) ->
     return Memory(
         weights=outline.weight_bytes,
         gradients=outline.trainable_bytes,
-        moments=2 * outline.trainable_bytes,
+        moments=int(MOMENTS_PER_WEIGHT[recipe.train.optimizer.kind] * outline.trainable_bytes),
         activations=whole,
         logits=2 * 4 * min(slots, CHUNK_TARGETS) * outline.vocabulary,
     )
-
-
-def disk_bytes(recipe: Recipe, outline: Outline) -> int:
-    """The checkpoints kept (trained weights and two moments each), one being written, `final/`."""
-    kept = recipe.train.keep_last + (recipe.train.select.by != "last") + 1
-    return kept * 3 * outline.trainable_bytes + outline.weight_bytes
 
 
 def free_disk_bytes(folder: Path) -> int:

@@ -71,5 +71,6 @@ def _facts(session: Session, report: dict[str, Any]) -> CardFacts:
         recipe_sha256=recipe_hash(recipe),
         settings=settings,
         metrics=metrics,
+        pairs=session.loaded.chat_format.pairs,
         version=__version__,
     )

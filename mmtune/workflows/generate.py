@@ -7,7 +7,7 @@ import torch
 
 from mmtune.config.recipe import TextModel
 from mmtune.errors import InputError, ModelError
-from mmtune.families.family import GenerationSettings, Loaded, family
+from mmtune.families.family import GenerationSettings, Loaded, family_of
 from mmtune.workflows.answers import answer_file
 from mmtune.workflows.dialogue import converse
 from mmtune.workflows.terminal import console, visible
@@ -37,8 +37,8 @@ def run(
         )
     path = model_path(model)
     wanted = GenerationSettings(**settings)  # type: ignore[arg-type]
-    kind = family("text")
     loaded = _load(path)
+    kind = family_of(loaded.section)
     if prompts is not None:
         answer_file(prompts, out, kind, loaded, model=path, settings=wanted)
         return
@@ -71,7 +71,7 @@ def model_path(model: str) -> str:
 def _load(path: str) -> Loaded:
     section = TextModel(family="text", path=path, dtype=_saved_dtype(Path(path)))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return family("text").load(section, device, seed=0, supervise="assistant")
+    return family_of(section).load(section, device, seed=0, supervise="assistant")
 
 
 def _saved_dtype(folder: Path):  # type: ignore[no-untyped-def]

@@ -8,7 +8,7 @@ from pathlib import Path
 from accelerate import Accelerator
 
 from mmtune.config.recipe import Recipe
-from mmtune.data.accounting import check_bad_rows, write_ledger
+from mmtune.data.accounting import check_bad_rows, ledger
 from mmtune.encoding.chat_format import ChatFormat
 from mmtune.encoding.schedule import Schedule
 from mmtune.encoding.store import TokenStore, write_store
@@ -17,17 +17,16 @@ from mmtune.types import Conversation, Example, Text, Turn
 from mmtune.workflows.dataset import (
     Accounts,
     Opened,
-    content_hash,
     dev_rows,
     encoded,
     good_rows,
     open_data,
     prompt_of,
-    settle,
-    training_rows,
     training_store,
 )
+from mmtune.workflows.fingerprints import fingerprints
 from mmtune.workflows.steps import Feed, Windows
+from mmtune.workflows.stream import streamed_windows
 from mmtune.workflows.terminal import encoding_bar
 
 Tell = Callable[[str], None]
@@ -46,7 +45,8 @@ class Material:
     dev_store: TokenStore | None
     test: list[Example]
     sample_prompts: list[Conversation]
-    data_hash: str
+    fingerprints: dict[str, str]
+    """What the run is made of, by name: sources, tokenizer, chat template"""
 
     def schedule(self, feed: Feed) -> Schedule | None:
         """Of the whole set; None when streaming, where nobody knows."""
@@ -57,34 +57,45 @@ def gather(
     recipe: Recipe, folder: Path, fmt: ChatFormat, accelerator: Accelerator, tell: Tell
 ) -> Material:
     """Read and encode all that the run needs; the first rank encodes, the others open its store."""
-    opened = open_data(recipe)
+    here, main = folder / "encoded", accelerator.is_main_process
+    with accelerator.main_process_first():
+        opened = open_data(recipe, here)
     for line in opened.described():
         tell(line)
-    here, main = folder / "encoded", accelerator.is_main_process
     if recipe.data.streaming:
         store, accounts = None, Accounts()
-        ledger = folder / "ledger.jsonl" if main else None
-        windows = _streamed(
-            recipe, opened, fmt, here / f"window-{accelerator.process_index}", ledger
-        )
-        data_hash = "streamed"
+        if main and not any(folder.glob("checkpoints/step-*")):
+            (folder / "ledger.jsonl").unlink(missing_ok=True)  # of a start that came to nothing
+        windows = streamed_windows(recipe, opened, fmt, folder, accelerator)
     else:
         with accelerator.main_process_first():
             store, accounts = training_store(recipe, opened, fmt, here / "train", encoding_bar)
-        windows, data_hash = _one_window(store), content_hash(store)
+        windows = _one_window(store)
+    with accelerator.main_process_first():
+        facts = fingerprints(opened, fmt, store, here / "files.json")
     aside = Accounts()
-    dev = dev_rows(opened, recipe, aside)
-    dev_store = _dev_store(recipe, dev, fmt, here / f"dev-{accelerator.process_index}", aside)
-    test = good_rows(opened.test, aside)
+    with ledger(folder / "ledger_held_out.jsonl" if main else None) as aside.note:
+        dev = dev_rows(opened, recipe, aside)
+        dev_store = _dev_store(recipe, dev, fmt, here / f"dev-{accelerator.process_index}", aside)
+        test = good_rows(opened.test, aside)
     for counts in accounts.counts.values():
         tell(counts.described())
     for counts in aside.counts.values():
         tell(f"held out: {counts.described()}")
     if store is not None:
         tell(_described(store))
-    settle(aside, recipe, folder / "ledger_held_out.jsonl" if main else None)
-    prompts = _sample_prompts(recipe, dev)
-    return Material(opened, accounts, windows, store, dev, dev_store, test, prompts, data_hash)
+    check_bad_rows(aside.counts.values(), recipe.data.max_bad_rows_fraction)
+    return Material(
+        opened,
+        accounts,
+        windows,
+        store,
+        dev,
+        dev_store,
+        test,
+        sample_prompts=_sample_prompts(recipe, dev),
+        fingerprints=facts,
+    )
 
 
 def _one_window(store: TokenStore) -> Windows:
@@ -92,35 +103,6 @@ def _one_window(store: TokenStore) -> Windows:
         return iter([store][start:])
 
     return windows
-
-
-def _streamed(
-    recipe: Recipe, opened: Opened, fmt: ChatFormat, folder: Path, ledger: Path | None
-) -> Windows:
-    """Windows encoded as they are needed; one lies on disk at a time. Rows left out are written to
-    the ledger in the first epoch, and a window that loses too many of them stops the run."""
-    size = recipe.data.window_rows
-
-    def windows(epoch: int, start: int) -> Iterator[TokenStore]:
-        accounts = Accounts()
-        rows = training_rows(opened, recipe, accounts)
-        next(islice(rows, start * size, start * size), None)  # skip what came before
-        accounts.dropped.clear()
-        while first := next(rows, None):
-            chunk = _chain_first(first, islice(rows, size - 1))
-            store = write_store(folder, encoded(chunk, fmt, recipe.data, accounts))
-            check_bad_rows(accounts.counts.values(), recipe.data.max_bad_rows_fraction)
-            if epoch == 0 and ledger is not None:
-                write_ledger(ledger, accounts.dropped)
-            accounts.dropped.clear()
-            yield store
-
-    return windows
-
-
-def _chain_first(first: Example, rest: Iterator[Example]) -> Iterator[Example]:
-    yield first
-    yield from rest
 
 
 def _dev_store(

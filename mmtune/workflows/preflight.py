@@ -23,6 +23,7 @@ from mmtune.training.memory import (
     is_out_of_memory,
     training_state_bytes,
 )
+from mmtune.training.optimizer import MOMENTS_PER_WEIGHT
 from mmtune.training.tripwires import verify_micro_batch
 from mmtune.workflows.steps import Feed, first_batch, longest_batch
 
@@ -69,10 +70,11 @@ def check_folder(recipe: Recipe, folder: Path) -> None:
 
 
 def disk_bytes(recipe: Recipe, *, trained: int, weights: int) -> int:
-    """What a run writes: the checkpoints kept (trained weights and two moments each) and one being
+    """What a run writes: the checkpoints kept (trained weights and their moments) and one being
     written, and `final/`. `trained` and `weights` are bytes of the model's parameters."""
     kept = recipe.train.keep_last + (recipe.train.select.by != "last") + 1
-    return kept * 3 * trained + weights
+    each = 1 + MOMENTS_PER_WEIGHT[recipe.train.optimizer.kind]
+    return int(kept * each * trained) + weights
 
 
 def check_disk(recipe: Recipe, folder: Path, *, trained: int, weights: int) -> None:
@@ -110,7 +112,8 @@ def make_room(
         longest = longest_batch(feed, store).to(loaded.device)
         free = free_memory_bytes(loaded.device)
         try:
-            needed = training_state_bytes(loaded.model) + activation_bytes(summed, longest)
+            state = training_state_bytes(loaded.model, recipe.train.optimizer.kind)
+            needed = state + activation_bytes(summed, longest)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -13,7 +13,7 @@ from mmtune.encoding.batches import TokenBatch
 from mmtune.encoding.chat_format import ChatFormat
 from mmtune.encoding.schedule import Schedule, noise_key
 from mmtune.encoding.store import TokenStore, write_store
-from mmtune.families.family import Family, Format, family
+from mmtune.families.family import Family, Format, family_of
 from mmtune.workflows.dataset import (
     Accounts,
     Opened,
@@ -23,6 +23,7 @@ from mmtune.workflows.dataset import (
     training_store,
 )
 from mmtune.workflows.documents import Marks, documents, marked
+from mmtune.workflows.mixture import OpenedMixture
 from mmtune.workflows.steps import targets_by_source
 from mmtune.workflows.terminal import console, encoding_bar, has_colours, visible
 
@@ -33,25 +34,38 @@ def run(recipe: Recipe, rows: int = 4) -> None:
 
     Raises InputError for whatever training would refuse in the data or the tokenizer.
     """
-    kind = family(recipe.model.family)
-    opened = open_data(recipe)
-    made = kind.load_format(recipe.model, recipe.data.supervise)
-    out = console()
-    for line in (*opened.described(), *made.notes):
-        out.print(visible(line))
+    kind = family_of(recipe.model)
     with TemporaryDirectory(prefix="mmtune-preview-") as folder:
+        opened = open_data(recipe, Path(folder))
+        made = kind.load_format(recipe.model, recipe.data.supervise)
+        out = console()
+        for line in (*opened.described(), *made.notes):
+            out.print(visible(line))
         store = _store(recipe, opened, made.chat_format, Path(folder))
         for number, (place, pack) in enumerate(_chosen(recipe, store, rows), 1):
             out.print(f"\npack {number}: {place}", style="bold reverse")
             _show(_batch(recipe, kind, made, store, pack), made, out)
         _show_shares(store, out)
+        if opened.mixture:
+            _show_draws(opened.mixture, out)
+
+
+def _show_draws(mixture: OpenedMixture, out: Console) -> None:
+    """What the law of the mixture says, beside what an epoch of draws comes to."""
+    count = mixture.rows_per_epoch
+    out.print(f"\nDraws of the first epoch, {count:,} in all", style="bold")
+    counts = mixture.drawing.counts(0, count)
+    width = max(len(part.name) for part in mixture.parts)
+    for part, drawn in zip(mixture.parts, counts, strict=True):
+        share = mixture.shares[part.name]
+        out.print(f"  {part.name:<{width}}  intended {share:7.2%}  realised {drawn / count:7.2%}")
 
 
 def _store(recipe: Recipe, opened: Opened, fmt: ChatFormat, folder: Path) -> TokenStore:
     """The training set encoded anew in `folder`, away from a run that may be under way; the first
     window of it when streaming."""
     if not recipe.data.streaming:
-        return training_store(recipe, opened, fmt, folder / "train", encoding_bar)[0]
+        return training_store(recipe, opened, fmt, folder / "encoded" / "train", encoding_bar)[0]
     accounts = Accounts()
     window = islice(training_rows(opened, recipe, accounts), recipe.data.window_rows)
     return write_store(folder / "train", encoding_bar(encoded(window, fmt, recipe.data, accounts)))

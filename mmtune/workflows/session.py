@@ -9,12 +9,13 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType, broadcast_object_list
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from mmtune.config.load import to_yaml
 from mmtune.config.recipe import Recipe
 from mmtune.encoding.store import TokenStore
 from mmtune.errors import CheckpointError, ConfigError
-from mmtune.families.family import Family, Loaded, family
+from mmtune.families.family import Family, Loaded, family_of
 from mmtune.training.checkpoint import Progress, load_checkpoint, progress_of
 from mmtune.training.checkpoint_files import (
     clear_way,
@@ -30,6 +31,7 @@ from mmtune.training.tracking import Tracker, open_tracker, write_whole
 from mmtune.training.tripwires import SpikeWatch
 from mmtune.types import Conversation, Example
 from mmtune.workflows.choice import Candidate, Choice, reopen
+from mmtune.workflows.fingerprints import differences
 from mmtune.workflows.material import Material, Tell, gather
 from mmtune.workflows.preflight import (
     SAVED_RECIPE,
@@ -82,7 +84,8 @@ class Session:
     @property
     def can_defer(self) -> bool:
         """Whether a step's numbers may be read while the next one runs."""
-        return self.accelerator.device.type == "cuda" and self.can_generate
+        fused = self.recipe.train.optimizer.kind == "adamw"
+        return fused and self.accelerator.device.type == "cuda" and self.can_generate
 
     @property
     def dev(self) -> list[Example]:
@@ -129,7 +132,7 @@ def open_session(recipe: Recipe, folder: Path, accelerator: Accelerator) -> Sess
     main = accelerator.is_main_process
     tell = print if main else _silent
     checkpoint = _checkpoint_to_resume(recipe, folder, main, tell)
-    kind = family(recipe.model.family)
+    kind = family_of(recipe.model)
     loaded = kind.load(
         recipe.model, accelerator.device, seed=recipe.train.seed, supervise=recipe.data.supervise
     )
@@ -141,12 +144,16 @@ def open_session(recipe: Recipe, folder: Path, accelerator: Accelerator) -> Sess
     material = gather(recipe, folder, loaded.chat_format, accelerator, tell)
     progress = _progress(checkpoint, material)
     feed = _feed(recipe, kind, loaded, material, progress, accelerator)
-    first = next(material.windows(0, 0))
+    first = next(material.windows(progress.epoch, progress.window))
     make_room(recipe, kind, loaded, feed, first, tell)
     summed = WithObjective(loaded.model, kind.objective(recipe.model))
     if recipe.model.compile:
         loaded.model.base.get_decoder().compile(dynamic=True)
     model, optimizer = accelerator.prepare(summed, make_optimizer(summed, recipe.train))
+    if isinstance(model, DistributedDataParallel):
+        # Buffers are alike on every rank. Were they sent round at each forward, a rank that runs
+        # out of memory in one would be out of step with the others ever after.
+        model.broadcast_buffers = False
     feed = fit_longest_batch(feed, first, model, optimizer, accelerator, tell)
     try_first_batch(feed, first, model, accelerator, tell)
     if checkpoint is not None:
@@ -184,18 +191,6 @@ def let_go(folder: Path, recipe: Recipe, choice: Choice) -> None:
     remove_old(parent, recipe.train.keep_last, keep)
 
 
-def _TEMP_facts(material):
-    return getattr(material, "fingerprints", {"data": material.data_hash})
-
-
-def differences(then, now):
-    return [
-        f"{k}: the training data are not those {then.get(k)} {v}"
-        for k, v in now.items()
-        if then.get(k) != v
-    ]
-
-
 def _silent(_text: str) -> None:
     """Ranks other than the first do not print."""
 
@@ -215,9 +210,9 @@ def _progress(checkpoint: Path | None, material: Material) -> Progress:
     Raises CheckpointError where it was made of other data, or with another tokenizer.
     """
     if checkpoint is None:
-        return Progress(made_of=_TEMP_facts(material))
+        return Progress(made_of=material.fingerprints)
     progress = progress_of(read_state(checkpoint))
-    if changed := differences(progress.made_of, _TEMP_facts(material)):
+    if changed := differences(progress.made_of, material.fingerprints):
         raise CheckpointError(
             *(
                 f"{checkpoint}: {line}; put that back, or start anew in another run.dir"
@@ -242,5 +237,6 @@ def _feed(
         kind.batch,
         None if packed else loaded.tokenizer.pad_token_id,
         Ranks(accelerator.process_index, accelerator.num_processes),
+        recipe.data.streaming,
         progress.pieces,
     )

@@ -19,7 +19,7 @@ Windows = Callable[[int, int], Iterator[TokenStore]]
 
 _FEW = 8
 _FIRST_STEPS = 100
-"""Where a micro-batch with two documents is looked for"""
+"""Of which a longest micro-batch, and one with two documents, is looked for"""
 
 MakeBatch = Callable[[TokenStore, Sequence[int], Sequence[int], int | None], Batch]
 
@@ -41,6 +41,8 @@ class Feed:
     make_batch: MakeBatch
     pad_id: int | None
     ranks: Ranks
+    streaming: bool = False
+    """An epoch has many windows, and nobody knows how many"""
     pieces: int = 1
     """Parts that each micro-batch is run in, where one alone ran out of memory"""
 
@@ -70,7 +72,8 @@ def step_inputs(
             for planned in schedule.steps(epoch, start):
                 step += 1
                 index = planned.index + 1
-                position = epoch + index / count
+                # Of a stream, whole passes are all that can be told truly.
+                position = float(epoch) if feed.streaming else epoch + index / count
                 place = replace(progress, epoch=epoch, window=number, index=index)
                 yield (
                     _input(feed, store, planned, step, position),
@@ -136,25 +139,26 @@ def fixed_batches(feed: Feed, store: TokenStore) -> Iterator[Batch]:
 
 
 def longest_batch(feed: Feed, store: TokenStore) -> Batch:
-    """The micro-batch that needs most memory: of all rows packed together or, where a step has so
-    many examples, of the step that the longest of them would make."""
+    """The micro-batch that needs most memory: of those of the first steps, and of one made of the
+    longest samples."""
     lengths, section = store.lengths, feed.section
     chosen = np.argsort(-lengths, kind="stable")
     if section.batch.kind == "examples":
         chosen = chosen[: section.batch.count]
     rows = tuple(chosen[row] for row in rows_of(lengths[chosen], section.batching))
+    steps = [Step(0, 0, rows), *islice(feed.schedule(store).steps(0), _FIRST_STEPS)]
 
     def slots(row: np.ndarray) -> tuple[int, int]:
         whole = lengths[row].sum() if feed.pad_id is None else lengths[row].max() * len(row)
         return int(whole), int((lengths[row] ** 2).sum())
 
-    planned = split(Step(0, 0, rows), lengths, feed.pieces)
-    return _batch(feed, store, planned, max(planned.rows, key=slots))
+    every = [row for step in steps for row in split(step, lengths, feed.pieces).rows]
+    return _batch(feed, store, steps[0], max(every, key=slots))
 
 
 def first_batch(feed: Feed, store: TokenStore) -> tuple[Batch, list[Batch]] | None:
-    """A micro-batch of the first step that holds two documents or more (the one with the fewest, and
-    no more than eight of those); and each of them alone. None where no micro-batch holds two."""
+    """A micro-batch of the first step that holds two documents or more (that with the fewest, and
+    no more than eight of them); and each of them alone. None where no micro-batch holds two."""
     for planned in islice(feed.schedule(store).steps(0), _FIRST_STEPS):
         rows = [row for row in split(planned, store.lengths, feed.pieces).rows if len(row) > 1]
         if rows:

@@ -1,5 +1,6 @@
 """Every row of a recipe read and encoded once, nothing kept but lengths and counts."""
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -59,6 +60,10 @@ class Survey:
     dev: dict[str, Tally] = field(default_factory=dict)
     test_prompts: int = 0
     to_compare: list[Conversation] = field(default_factory=list)
+    first: dict[str, TokenSample] = field(default_factory=dict)
+    """The first sample of each source"""
+    extremes: dict[str, TokenSample] = field(default_factory=dict)
+    """The `longest` sample of all and the `shortest`"""
 
     @property
     def tokens(self) -> int:
@@ -83,11 +88,12 @@ def survey(recipe: Recipe, opened: Opened, fmt: ChatFormat, watch: Watch) -> Sur
     if recipe.data.streaming:
         rows = islice(rows, recipe.data.window_rows)
     batches = encoded(_some_kept(rows, made.to_compare), fmt, recipe.data, made.accounts)
-    lengths: list[int] = []
-    for batch in watch(_forgetting(batches, made.accounts)):
+    lengths = array("q")
+    for batch in watch(batches):
         _tally(made.tallies, batch)
-        lengths += [len(sample.ids) for sample in batch]
-    made.lengths = np.array(lengths, dtype=np.int64)
+        _remember(made, batch)
+        lengths.extend(len(sample.ids) for sample in batch)
+    made.lengths = np.asarray(lengths, dtype=np.int64)
     dev = dev_rows(opened, recipe, made.aside)
     for batch in encoded(dev, fmt, recipe.data, made.aside):
         _tally(made.dev, batch)
@@ -111,6 +117,26 @@ def _tally(tallies: dict[str, Tally], batch: list[TokenSample]) -> None:
         tallies.setdefault(sample.source, Tally()).add(sample)
 
 
+def _remember(made: Survey, batch: list[TokenSample]) -> None:
+    """Keep what is worth a look."""
+    for sample in batch:
+        made.first.setdefault(sample.source, sample)
+    for name, choose in (("longest", max), ("shortest", min)):
+        held = [made.extremes[name]] if name in made.extremes else []
+        if held or batch:
+            made.extremes[name] = choose([*held, *batch], key=lambda sample: len(sample.ids))
+
+
+def worth_a_look(made: Survey, count: int = 3) -> list[tuple[str, TokenSample]]:
+    """(why, sample) of the first sample of each source, then of the longest and the shortest."""
+    found: dict[str, tuple[str, TokenSample]] = {}
+    for sample in made.first.values():
+        found[sample.example_id] = ("first", sample)
+    for name, sample in made.extremes.items():
+        found.setdefault(sample.example_id, (name, sample))
+    return list(found.values())[:count]
+
+
 def _some_kept(rows: Iterable[Example], kept: list[Conversation]) -> Iterator[Example]:
     """The same rows; the first of each source are remembered for a closer look."""
     counts: Counter[str] = Counter()
@@ -119,12 +145,3 @@ def _some_kept(rows: Iterable[Example], kept: list[Conversation]) -> Iterator[Ex
         if counts[example.source] <= _SERVED_PER_SOURCE:
             kept.append(as_conversation(example))
         yield example
-
-
-def _forgetting(
-    batches: Iterable[list[TokenSample]], accounts: Accounts
-) -> Iterator[list[TokenSample]]:
-    """The same batches; dropped rows stay counted, but not held."""
-    for batch in batches:
-        accounts.dropped.clear()
-        yield batch

@@ -3,11 +3,14 @@
 import os
 import sys
 from collections.abc import Iterator
+from typing import NoReturn, TypeVar
 
 from rich.console import Console
 from tqdm import tqdm
 
 from mmtune.encoding.samples import TokenSample
+
+Row = TypeVar("Row")
 
 _MIN_WIDTH = 100
 _PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
@@ -43,3 +46,24 @@ def encoding_bar(batches: Iterator[list[TokenSample]]) -> Iterator[list[TokenSam
         for batch in batches:
             bar.update(len(batch))
             yield batch
+
+
+def row_bar(rows: Iterator[Row]) -> Iterator[Row]:
+    """Passes rows on while a bar on the terminal counts them."""
+    with tqdm(desc="reading", unit="row", delay=1, leave=False, disable=None) as bar:
+        for row in rows:
+            bar.update(1)
+            yield row
+
+
+def reading_bar(name: str, size: int) -> "tqdm[NoReturn]":
+    """A bar on the terminal over the bytes of a big file, to be used in a `with`."""
+    return tqdm(
+        desc=f"reading {name}",
+        total=size,
+        unit="B",
+        unit_scale=True,
+        delay=1,
+        leave=False,
+        disable=None,
+    )

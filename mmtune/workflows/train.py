@@ -21,6 +21,7 @@ from mmtune.training.checkpoint_files import saved_steps, verify
 from mmtune.training.held_out import held_out_loss
 from mmtune.training.loop import LoopSettings, StepInput, StepReport, training_steps
 from mmtune.training.optimizer import learning_rate
+from mmtune.training.ranks import RankWatch
 from mmtune.training.signals import EXIT_CODES, StopSignals
 from mmtune.training.tracking import write_json, write_status
 from mmtune.types import Example
@@ -40,26 +41,56 @@ def run(recipe: Recipe) -> None:
         TrainingDiverged: the loss stopped being a number, or leapt up to stay.
         Interrupted: a signal came; a checkpoint was written.
         StorageError: the result could not be written.
+        RankLost: another process of the run has ended.
     """
     folder = Path(recipe.run.dir)
     accelerator = make_accelerator(recipe)
     check_folder(recipe, folder)
-    accelerator.wait_for_everyone()
+    ranks = _watch_ranks(folder, accelerator)
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         write_status(folder, "running")
     accelerator.wait_for_everyone()
     state, note = "failed", "stopped by an error"
     try:
-        with StopSignals() as signals:
+        with ranks, StopSignals(ranks) as signals:
             _run(recipe, folder, accelerator, signals)
         state, note = "finished", ""
     except MmtuneError as error:
         state, note = "interrupted" if isinstance(error, Interrupted) else state, str(error)
         raise
     finally:
-        if accelerator.is_main_process:
-            write_status(folder, state, note=note)
+        _write_end(folder, ranks, state, note)
+
+
+def _watch_ranks(folder: Path, accelerator: Accelerator) -> RankWatch:
+    def advice() -> str:
+        if not _is_running(folder):
+            return "It has said why"
+        return (
+            "Its last words, if it had any, stand above; without them it was killed, most often "
+            f"for want of memory. {_newest(folder)}; run the same command with train.resume=auto "
+            "to go on"
+        )
+
+    def last_words(message: str) -> None:
+        _write_end(folder, ranks, "failed", message)
+
+    ranks = RankWatch(accelerator, advice, last_words)
+    return ranks
+
+
+def _write_end(folder: Path, ranks: RankWatch, state: str, note: str) -> None:
+    """`status.json`, by rank 0 or, where that was killed and could not, by the next."""
+    in_its_place = ranks.speaks() and 0 in ranks.lost() and _is_running(folder)
+    if ranks.rank == 0 or in_its_place:
+        write_status(folder, state, note=note)
+
+
+def _is_running(folder: Path) -> bool:
+    """Whether `status.json` says so: no rank has written an end."""
+    found: dict[str, Any] = json.loads((folder / "status.json").read_text())
+    return found["state"] == "running"
 
 
 def _run(recipe: Recipe, folder: Path, accelerator: Accelerator, signals: StopSignals) -> None:
@@ -71,6 +102,9 @@ def _run(recipe: Recipe, folder: Path, accelerator: Accelerator, signals: StopSi
         _settle(session)
         _restore_chosen(session)
         after = _marks(session, session.test)
+    except TrainingDiverged:
+        _settle(session)  # no rank ends while another still writes: the launcher would stop it
+        raise
     finally:
         session.writer.close()
         session.tracker.close()
@@ -267,13 +301,14 @@ def _write_result(session: Session, report: dict[str, Any]) -> None:
         export(session, report)
     except (OSError, SafetensorError) as error:
         raise StorageError(
-            f"{session.folder / 'final'} could not be written ({error}). {_newest(session)}; make "
-            "room, then run the same command with train.resume=auto"
+            f"{session.folder / 'final'} could not be written ({error}). "
+            f"{_newest(session.folder)}; make room, then run the same command with "
+            "train.resume=auto"
         ) from error
 
 
-def _newest(session: Session) -> str:
-    kept = saved_steps(session.folder / "checkpoints")
+def _newest(folder: Path) -> str:
+    kept = saved_steps(folder / "checkpoints")
     return f"The newest checkpoint is of step {kept[-1]}" if kept else "There is no checkpoint"
 
 
@@ -297,7 +332,7 @@ def _stop(session: Session, number: int) -> None:
     _settle(session)
     written = f"stopped by a signal after step {session.progress.step}, checkpoint written"
     if session.progress.step in session.writer.failed:
-        written = f"stopped by a signal; {_newest(session)}, the last could not be written"
+        written = f"stopped by a signal. {_newest(session.folder)}, the last could not be written"
     raise Interrupted(
         f"{written}; run the same command with train.resume=auto to go on",
         exit_code=EXIT_CODES[Signals(number)],

@@ -125,7 +125,10 @@ TEXTS = {
         "data:\n  sources:\n  - path: a\n    nme: b\n",
         ["x.yaml:6: data.sources.0.nme: no such key; did you mean data.sources.0.name?"],
     ),
-    "no rows": (recipe_text(data="{max_tokens: 5}"), ["x.yaml:2: data: give data.path or"]),
+    "no rows": (
+        recipe_text(data="{max_tokens: 5}"),
+        ["x.yaml:2: data: give data.path, data.sources or data.mixture"],
+    ),
     "keys that do not fit together": (
         recipe_text(data="{path: a, max_tokens: 4096}"),
         ["x.yaml: data.max_tokens (4096) is more than train.batching.row_tokens (2048)"],

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mmtune.data.accounting import RowCounts, check_bad_rows, counted, write_ledger
+from mmtune.data.accounting import RowCounts, check_bad_rows, counted, ledger
 from mmtune.errors import DataError
 from mmtune.types import Dropped, Example, Text, Turn
 
@@ -76,14 +76,48 @@ def test_the_error_names_each_bad_source_its_reasons_and_the_first_places() -> N
     assert all(f"a.jsonl:{n} " in message for n in range(3)) and "a.jsonl:3" not in message
 
 
-def test_the_ledger_grows_by_one_short_json_object_a_row(tmp_path: Path) -> None:
+def entries(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
+
+
+def test_the_ledger_is_one_short_json_object_a_row_and_no_file_without_any(tmp_path: Path) -> None:
     path = tmp_path / "run" / "ledger.jsonl"
-    write_ledger(path, [])
-    assert not path.exists()
-    write_ledger(path, [dropped(1), Dropped("s", "a.jsonl:2", "nul_character", "\ud800\n" * 999)])
-    write_ledger(path, [dropped(3)])
-    lines = path.read_text(encoding="ascii").splitlines()
-    entries = [json.loads(line) for line in lines]
-    assert [entry["where"] for entry in entries] == ["a.jsonl:1", "a.jsonl:2", "a.jsonl:3"]
-    assert entries[0].keys() == {"source", "where", "reason", "detail"}
-    assert len(entries[1]["detail"]) < 300
+    with ledger(path) as note:
+        note(dropped(1))
+        note(Dropped("s", "a.jsonl:2", "nul_character", "\ud800\n" * 999))
+        assert not path.exists()
+    found = entries(path)
+    assert [entry["where"] for entry in found] == ["a.jsonl:1", "a.jsonl:2"]
+    assert found[0].keys() == {"source", "where", "reason", "detail"}
+    assert len(str(found[1]["detail"])) < 300
+    with ledger(path):
+        pass
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_ledger_that_is_not_finished_leaves_the_one_before_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    with ledger(path) as note:
+        note(dropped(1))
+    with pytest.raises(KeyboardInterrupt), ledger(path) as note:
+        note(dropped(2))
+        raise KeyboardInterrupt
+    assert [entry["where"] for entry in entries(path)] == ["a.jsonl:1"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_rows_of_a_window_take_the_place_of_those_it_left_out_before(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    with ledger(path) as note:
+        note(dropped(0, "of_a_run_before_that_did_not_stream"))
+    for window, row in [(0, 1), (1, 2), (10, 3), (1, 4), (0, 1)]:
+        with ledger(path, window=window) as note:
+            note(dropped(row))
+    found = [(entry["window"], entry["where"]) for entry in entries(path)]
+    assert sorted(found) == [(0, "a.jsonl:1"), (1, "a.jsonl:4"), (10, "a.jsonl:3")]
+
+
+def test_tokens_lost_to_the_limit_are_told() -> None:
+    counts = counts_of(4, 0)
+    counts.cut, counts.tokens_lost = 2, 1234
+    assert counts.described().endswith("0 dropped; 2 cut short; 1,234 tokens lost to the limit")

@@ -147,6 +147,7 @@ def test_a_hub_set_is_streamed_and_its_failure_says_what_was_tried(
         return [row(), row()]
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr("mmtune.data.files.was_downloaded", lambda data_set: True)
     found = read("some/set", subset="en", split="dev")
     assert [e.where for e in found] == ["some/set[dev]#1", "some/set[dev]#2"]
     assert asked[0] == ("some/set", {"name": "en", "split": "dev", "streaming": True})
@@ -227,3 +228,15 @@ def test_every_chat_format_file_is_recognised_or_refused_with_a_reason() -> None
             continue
         opened = open_source(Source(path=str(folder / name)), max_field_chars=1_000_000)
         assert (opened.inference.layout, tally(folder / name)[0].kept) == expected, name
+
+
+def test_a_column_that_only_later_rows_have_is_read_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    rows = [{"instruction": f"Say {n}", "output": "x"} for n in range(30)]
+    rows[25] |= {"input": "this", "system_prompt": "Be kind", "other": "y"}
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = list(examples(open_source(Source(path=str(path)), max_field_chars=99)))
+    late = found[25]
+    assert isinstance(late, Example)
+    assert late.fields["input"] == "this" and late.fields["system"] == "Be kind"
+    assert late.fields["other"] == "y"

@@ -59,13 +59,14 @@ def test_counts_are_those_of_the_labels_and_the_first_token_is_never_one(batch: 
     for number in range(3):
         of_document = (batch.documents == number) & (batch.labels != IGNORE)
         assert int(of_document.sum()) == batch.document_targets[number]
+    assert batch.learnt.tolist() == torch.nonzero(batch.labels.flatten() != IGNORE)[:, 0].tolist()
 
 
 def test_without_targets_only_the_targets_go() -> None:
     full = pack(SAMPLES, KEYS)
     empty = full.without_targets()
     assert empty.num_targets == 0 and empty.document_targets == (0, 0, 0)
-    assert (empty.labels == IGNORE).all()
+    assert (empty.labels == IGNORE).all() and empty.learnt.numel() == 0
     assert torch.equal(empty.ids, full.ids) and full.num_targets == 4
 
 
@@ -83,4 +84,5 @@ def test_moving_keeps_everything_else() -> None:
     batch = pack(SAMPLES, KEYS)
     moved = batch.to(torch.device("meta"))
     assert moved.ids.is_meta and moved.noise_keys.is_meta and moved.labels.is_meta
+    assert moved.learnt.is_meta
     assert moved.num_targets == batch.num_targets and not batch.ids.is_meta

@@ -43,6 +43,15 @@ def test_every_sample_comes_back_as_it_was(tmp_path: Path) -> None:
     assert store.num_targets.tolist() == [int(s.supervised[1:].sum()) for s in written]
 
 
+def test_a_store_that_is_open_stays_as_it_is_when_another_takes_its_place(tmp_path: Path) -> None:
+    """Ranks may still read a window when the next is written; written into, it would change."""
+    before = write_store(tmp_path, [samples(200)])
+    ids = before.ids.copy()
+    after = write_store(tmp_path, [samples(3)])
+    assert len(after) == 3 and np.array_equal(before.ids, ids)
+    assert before.example_id(199) == "quelle ä/199"
+
+
 def test_an_empty_store_opens(tmp_path: Path) -> None:
     assert len(write_store(tmp_path, [])) == 0
 

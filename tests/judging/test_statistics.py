@@ -1,8 +1,16 @@
 import random
 
+import numpy as np
 import pytest
 
-from mmtune.judging.statistics import paired_bootstrap_interval, wilson_interval
+from mmtune.judging.statistics import (
+    cluster_bootstrap,
+    cluster_bootstrap_interval,
+    cluster_sums,
+    paired_bootstrap_interval,
+    percentile_interval,
+    wilson_interval,
+)
 
 
 def test_wilson_gives_the_published_figures() -> None:
@@ -62,3 +70,64 @@ def test_bootstrap_of_equal_differences_is_a_point() -> None:
 def test_bootstrap_refuses_what_has_no_mean(values: list[float]) -> None:
     with pytest.raises(ValueError):
         paired_bootstrap_interval(values)
+
+
+def test_clusters_are_drawn_whole() -> None:
+    """Ten copies of each of 30 answers tell what the 30 tell; drawn singly they would tell more."""
+    rng = random.Random(3)
+    answers = [float(rng.random() < 0.5) for _ in range(30)]
+    copied = [answer for answer in answers for _ in range(10)]
+    once = cluster_bootstrap_interval(answers, range(30), seed=1)
+    assert cluster_bootstrap_interval(copied, [n // 10 for n in range(300)], seed=1) == once
+    low, high = cluster_bootstrap_interval(copied, range(300), seed=1)
+    assert high - low < 0.5 * (once[1] - once[0])
+
+
+def test_a_cluster_bootstrap_of_single_values_is_the_plain_one() -> None:
+    rng = random.Random(5)
+    values = [rng.gauss(1, 2) for _ in range(200)]
+    plain = paired_bootstrap_interval(values, seed=0)
+    assert cluster_bootstrap_interval(values, range(200), seed=0) == pytest.approx(plain, abs=0.03)
+
+
+def test_a_cluster_bootstrap_covers_as_often_as_it_says() -> None:
+    """Sixty clusters of one to five values that share a level of their own; the truth is 0."""
+    rng = np.random.default_rng(0)
+    covered = {"clustered": 0, "singly": 0}
+    for seed in range(300):
+        sizes = rng.integers(1, 6, size=60)
+        clusters = np.repeat(np.arange(60), sizes)
+        values = np.repeat(rng.normal(size=60), sizes) + 0.3 * rng.normal(size=sizes.sum())
+        for how, groups in (("clustered", clusters.tolist()), ("singly", range(len(values)))):
+            low, high = cluster_bootstrap_interval(
+                values.tolist(), groups, seed=seed, resamples=500
+            )
+            covered[how] += low <= 0 <= high
+    assert 0.90 <= covered["clustered"] / 300 <= 0.98
+    assert covered["singly"] / 300 < 0.85
+
+
+def test_sums_are_of_each_cluster_in_the_order_met() -> None:
+    sums = cluster_sums([1.0, 2.0, 3.0], ["b", "a", "b"])
+    assert sums.tolist() == [[[4.0, 2.0]], [[2.0, 1.0]]]
+    with pytest.raises(ValueError, match="3 values and 2 clusters"):
+        cluster_sums([1, 2, 3], ["a", "b"])
+
+
+def test_measures_see_the_same_draws_and_blocks_change_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = cluster_sums([0.0, 1.0, 1.0, 0.0, 1.0], range(5))
+    draws = cluster_bootstrap(np.concatenate([one, one], axis=1), seed=4, resamples=50)
+    assert draws.shape == (50, 2)
+    assert (draws[:, 0] == draws[:, 1]).all()
+    monkeypatch.setattr("mmtune.judging.statistics._BLOCK", 12)
+    assert (cluster_bootstrap(one, seed=4, resamples=50) == draws[:, :1]).all()
+
+
+def test_a_bootstrap_of_nothing_is_the_callers_fault() -> None:
+    for bad in (np.zeros((0, 1, 2)), np.zeros((3, 2)), np.full((2, 1, 2), np.nan)):
+        with pytest.raises(ValueError, match="sums"):
+            cluster_bootstrap(bad)
+    with pytest.raises(ValueError, match="level"):
+        percentile_interval(np.ones(3), level=1.0)

@@ -91,6 +91,12 @@ def test_values_and_gradients_are_those_of_full_logits(
         assert torch.allclose(one.double(), other.double(), rtol=1e-5, atol=1e-5)
 
 
+def test_on_a_cpu_a_chunk_fits_the_cache_and_is_never_tiny() -> None:
+    rows = {size: module._chunk_rows(torch.empty(size, 1)) for size in (300, 8192, 128_000)}
+    assert rows == {300: 2048, 8192: 128, 128_000: 64}
+    assert module._chunk_rows(torch.empty(128_000, 1, device="meta")) == 2048
+
+
 @pytest.mark.parametrize("targets", [6, 7, 8, 14, 15])
 def test_no_target_is_lost_at_a_chunks_edge(targets: int, monkeypatch: pytest.MonkeyPatch) -> None:
     batch = batch_of(targets + 1, learnt=2.0)

@@ -33,6 +33,7 @@ from tiny_runs import (
 from mmtune.families import text
 from mmtune.training import checkpoint_files, loop, tracking
 from mmtune.training.checkpoint_files import saved_steps
+from mmtune.training.signals import ONE_REQUEST_S
 from mmtune.workflows import choice, session
 
 LORA = {"kind": "lora", "rank": 4, "dropout": 0.1}
@@ -277,9 +278,23 @@ def test_what_is_not_the_same_run_is_refused_and_left_alone(full: Setting, capfd
     lines = full.rows.read_text().splitlines()
     try:
         full.rows.write_text("\n".join([*lines[:-1], lines[0]]) + "\n")
-        assert "the training data are not those" in refused("train.resume=auto")
+        told = refused("train.resume=auto")
+        assert "source rows.jsonl: 26 samples, " in told and "when the run began; now 26" in told
+        assert "tokenizer" not in told and "put that back" in told
+        full.rows.write_text("\n".join(lines[:-1]) + "\n")
+        assert "when the run began; now 25 samples" in refused("train.resume=auto")
     finally:
         full.rows.write_text("\n".join(lines) + "\n")
+    path = full.model / "tokenizer.json"
+    before_text = path.read_text()
+    try:
+        settings = json.loads(before_text)
+        settings["added_tokens"][0]["lstrip"] = True  # no sample has it
+        path.write_text(json.dumps(settings))
+        told = refused("train.resume=auto")
+        assert "tokenizer: " in told and "when the run began; now" in told
+    finally:
+        path.write_text(before_text)
     assert weights_hash(run) == weights_hash(full.whole)
 
 
@@ -438,6 +453,8 @@ def test_a_second_signal_ends_at_once(full: Setting) -> None:
 
     def two() -> None:
         os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)  # at once: the same request, by way of a launcher
+        time.sleep(ONE_REQUEST_S + 0.1)
         os.kill(os.getpid(), signal.SIGTERM)
 
     assert killed(recipe, at_step(6, two)) == -signal.SIGTERM

@@ -5,20 +5,17 @@ them and does a batch without targets; the last step of an epoch has a single ro
 """
 
 import json
-import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import load_file
+from many_ranks import launch, relative_distance
 from tiny_runs import (
     all_metrics,
     in_fork,
     make_model,
     make_rows,
     metrics,
-    start,
     status,
     train,
     write_recipe,
@@ -28,35 +25,14 @@ from mmtune.config.load import load_recipe
 from mmtune.encoding.schedule import Schedule, share
 from mmtune.encoding.store import open_store
 
-LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-LAUNCH += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
 
-
-def free_port() -> str:
-    with socket.socket() as sock:
-        sock.bind(("localhost", 0))
-        return str(sock.getsockname()[1])
-
-
-def launch(recipe: Path, *overrides: str) -> tuple[int, str]:
-    command = [*LAUNCH, "--main_process_port", free_port(), "-m", "mmtune.train", str(recipe)]
-    process = start([*command, *overrides], env={"ACCELERATE_USE_CPU": "true"})
+def launched(recipe: Path, *overrides: str) -> tuple[int, str]:
+    process = launch(2, recipe, *overrides)
     try:
         out, err = process.communicate(timeout=150)
     finally:
         process.kill()
     return process.returncode, out + err
-
-
-def tensors(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(run / "final" / "model.safetensors")
-
-
-def relative_distance(one: Path, other: Path) -> float:
-    a, b = tensors(one), tensors(other)
-    assert a.keys() == b.keys()
-    change = sum(float((a[n].double() - b[n].double()).square().sum()) for n in a)
-    return float((change / sum(float(b[n].double().square().sum()) for n in b)) ** 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +76,7 @@ def test_two_processes_do_what_one_does(settings: dict[str, Any]) -> None:
     one = write_recipe(folder / "one", model, rows, **given)
     two = write_recipe(folder / "two", model, rows, **given)
     assert in_fork(lambda: train(one)) == 0
-    code, told = launch(two)
+    code, told = launched(two)
     assert code == 0, told
     runs = one.parent / "run", two.parent / "run"
     assert ranks_run_out(runs[0])
@@ -118,6 +94,6 @@ def test_two_processes_do_what_one_does(settings: dict[str, Any]) -> None:
     assert [status(run)["state"] for run in runs] == ["finished"] * 2
     assert told.count("21 rows: 21 kept") == 1, "the second rank prints too"
     # And what only the ranks can get wrong: resuming on both, and a refusal told of once.
-    code, told = launch(two, "train.resume=auto", "train.max_steps=12")
+    code, told = launched(two, "train.resume=auto", "train.max_steps=12")
     assert code == 0 and "going on from step-10" in told, told
     assert [row["step"] for row in metrics(runs[1])] == list(range(1, 13))

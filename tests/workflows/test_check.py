@@ -8,8 +8,12 @@ import torch
 from tiny import tiny_model, tiny_tokenizer
 
 from mmtune import cli
-from mmtune.config.recipe import NoAdapter, TextModel
+from mmtune.config.recipe import Data, NoAdapter, Recipe, Run, TextModel
+from mmtune.encoding.batches import pack
+from mmtune.encoding.samples import TokenSample
 from mmtune.families import text
+from mmtune.training.loop import WithObjective
+from mmtune.training.memory import activation_bytes
 from mmtune.workflows import estimates
 from mmtune.workflows.terminal import visible
 
@@ -43,7 +47,7 @@ def test_every_row_is_accounted_for_and_the_steps_are_those_of_training(
     assert "[red]rows: 43 rows: 40 kept, 3 dropped" in told
     assert "1 empty_answer" in told and "1 wrong_type" in told and "1 broken_json" in told
     assert "rows.jsonl:43" in told
-    assert "5 steps an epoch (8 examples each), 15 in all" in told
+    assert "steps          5 an epoch (8 examples each), 15 in all" in told
     assert told.rstrip().endswith(f"ready: accelerate launch -m mmtune.train {recipe}")
 
 
@@ -54,8 +58,8 @@ def test_the_tokens_learnt_are_the_answers_and_their_stops(
     told = capsys.readouterr().out
     tokenizer = tiny_tokenizer()
     learnt = sum(len(tokenizer(row["output"])["input_ids"]) + 1 for row in GOOD)
-    [row] = [line for line in told.splitlines() if line.startswith("│ [red]rows")]
-    assert row.split("│")[2].strip() == "40" and row.split("│")[4].strip() == f"{learnt:,}"
+    [row] = [line.split() for line in told.splitlines() if line.startswith(" [red]rows ")]
+    assert row[1] == "40" and row[3] == f"{learnt:,}"
 
 
 def test_all_faults_of_data_and_run_folder_are_told_at_once(
@@ -105,8 +109,13 @@ def test_dev_and_test_rows_are_counted_apart_from_those_that_are_learnt(
     told = capsys.readouterr().out
     assert "held out: dev.jsonl: 2 rows: 1 kept, 1 dropped (1 overlong)" in told
     assert "exam.jsonl: 1 rows: 1 kept" in told and "1 test prompts" in told
-    cells = [line.split("│") for line in told.splitlines() if line.startswith("│ [red]rows")]
-    learnt, held_out = (int(cell[2]) for cell in cells)
+    starts = (" [red]rows ", " held out: [red]rows ")
+    learnt, held_out = (
+        int(line.removeprefix(start).split()[0])
+        for start in starts
+        for line in told.splitlines()
+        if line.startswith(start)
+    )
     assert learnt + held_out == 40 and held_out > 0
 
 
@@ -131,27 +140,44 @@ def test_the_outline_has_the_sizes_of_the_loaded_model(
     assert (per_token == 6 * outline.parameters) == full
 
 
-def test_estimated_activations_are_near_to_what_a_forward_keeps(tmp_path: Path) -> None:
-    from mmtune.config.recipe import Data, Recipe, Run
-    from mmtune.encoding.batches import pack
-    from mmtune.encoding.samples import TokenSample
-    from mmtune.training.loop import WithObjective
-    from mmtune.training.memory import activation_bytes
-
+@pytest.mark.parametrize("kind", ["llama", "qwen3", "gemma2", "gemma3", "gpt_neox", "gpt2"])
+def test_estimated_activations_are_near_to_what_a_forward_keeps(kind: str, tmp_path: Path) -> None:
     sizes = {"hidden_size": 128, "intermediate_size": 384, "num_attention_heads": 8}
-    tiny_model("llama", **sizes, layers=4).save_pretrained(tmp_path)
+    model = tiny_model(kind, layers=4, **({} if kind == "gpt2" else sizes))
+    model.save_pretrained(tmp_path)
     tiny_tokenizer().save_pretrained(tmp_path)
     section = TextModel(family="text", path=str(tmp_path))
     recipe = Recipe(model=section, data=Data(path="x"), run=Run(dir="y"))
     outline = text.outline(section, text.load_format(section, "assistant"))
     loaded = text.load(section, torch.device("cpu"), seed=0, supervise="assistant")
-    ids = torch.arange(64).numpy().astype("int32")
-    samples = [TokenSample(ids, ids >= 0, str(n), "s") for n in range(8)]
+    ids, lengths = torch.arange(300).numpy().astype("int32"), (300, 64, 96, 8)
+    samples = [TokenSample(ids[:n], ids[:n] >= 0, str(n), "s") for n in lengths]
     kept = activation_bytes(
-        WithObjective(loaded.model, text.objective(section)).train(), pack(samples, [0] * 8)
+        WithObjective(loaded.model, text.objective(section)).train(), pack(samples, [0] * 4)
     )
-    guess = estimates.memory(recipe, outline, 512, value_bytes=4).activations
-    assert 0.8 < guess / kept < 1.6
+    guess = estimates.memory(recipe, outline, lengths, value_bytes=4).activations
+    assert 0.8 < guess / kept < 1.25
+
+
+def test_examples_show_what_is_learnt_and_long_ones_lose_their_middle(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = "begins " + "mmm " * 150 + "ends"
+    turns = [{"role": r, "content": f"{r} {n}"} for n in range(12) for r in ("user", "assistant")]
+    for name, row in (("a", {"prompt": long, "completion": long}), ("b", {"messages": turns})):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    sources = f"data.sources=[{{path: {tmp_path}/a.jsonl}}, {{path: {tmp_path}/b.jsonl}}]"
+    settings = ["data.max_tokens=500", "train.batching.row_tokens=500", "data.overlong=truncate"]
+    assert cli.main(["check", str(recipe), sources, *settings]) == 0
+    told = capsys.readouterr().out
+    assert "1 cut short" in told and "tokens lost to the limit" in told
+    shown = told[told.index("Examples") : told.index("Lengths")]
+    first, second = shown.split("── first · ")[1:]
+    asked, answer = first.split("⟦")
+    assert "begins mmm" in asked and "ends" in asked and "characters …]" in asked
+    assert answer.startswith("begins mmm") and answer.rstrip().endswith("⟧")
+    assert second.count("⟦") == second.count("⟧") == 4 and "of the turns between" in second
+    assert "⟦assistant 11" in second and "⟦assistant 0" in second and "user 6" not in second
 
 
 def test_a_histogram_counts_every_sample_once() -> None:
