@@ -14,7 +14,7 @@ from typing import get_args
 from mmtune.config.cards import FLAN_CLUSTERS, Card, Cluster, load_card, load_cards
 from mmtune.data.card_rows import Part
 from mmtune.data.cards import card_reader
-from mmtune.errors import ConfigError, DataError, InputError
+from mmtune.errors import DataError, InputError
 from mmtune.templates.pool import load_templates
 from mmtune.templates.template import SHOWN, Template
 
