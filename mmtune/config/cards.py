@@ -33,6 +33,15 @@ Cluster = Literal[
     "extractive_qa",
     "topic",
     "sentence_completion",
+    # of the pocket world (see mmtune/pocket/quizzes.py)
+    "pocket_ordering",
+    "pocket_comparison",
+    "pocket_selection",
+    "pocket_scenes",
+    "pocket_inference",
+    "pocket_knowledge",
+    "pocket_arithmetic",
+    "pocket_classification",
     # of your own
     "other",
 ]

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmtune.data.reasons import ON_PURPOSE
 from mmtune.errors import DataError
 from mmtune.types import Dropped, Example
 
@@ -36,6 +37,11 @@ class RowCounts:
     @property
     def dropped(self) -> int:
         return self.by_reason.total()
+
+    @property
+    def bad(self) -> int:
+        """Of those that were dropped, all that a card does not leave out on purpose."""
+        return self.dropped - sum(self.by_reason[reason] for reason in ON_PURPOSE)
 
     @property
     def seen(self) -> int:
@@ -79,18 +85,20 @@ def counted(rows: Iterable[Example | Dropped], counts: RowCounts) -> Iterator[Ex
 
 def check_bad_rows(counts: Iterable[RowCounts], max_fraction: float) -> None:
     """Raises DataError with one message for each source that has no usable row, or of whose rows
-    more than `max_fraction` (0 to 1) are unusable; where that is not 0, one row always may be."""
+    more than `max_fraction` (0 to 1) are unusable; where that is not 0, one row always may be.
+    Rows that a card leaves out on purpose are not unusable."""
     faults = [
         _fault(source, max_fraction)
         for source in counts
-        if not source.kept or source.dropped > _allowed(source, max_fraction)
+        if not source.kept or source.bad > _allowed(source, max_fraction)
     ]
     if faults:
         raise DataError(*faults)
 
 
 def _allowed(counts: RowCounts, max_fraction: float) -> float:
-    return max(1.0, max_fraction * counts.seen) if max_fraction else 0.0
+    meant = counts.kept + counts.bad
+    return max(1.0, max_fraction * meant) if max_fraction else 0.0
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 Read with `pread`, not mapped: a mixture of a million rows stays out of the process's memory.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -27,6 +28,8 @@ class ExampleStore:
 
     folder: Path
     offsets: NDArray[np.int64]
+    sha256: str
+    """Of all examples in order, not of what was dropped"""
     _file: int = field(repr=False)
 
     def __len__(self) -> int:
@@ -55,7 +58,7 @@ def write_examples(folder: Path, rows: Iterable[Example | Dropped], key: str) ->
     aside = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    offsets = array("q", [0])
+    offsets, digest = array("q", [0]), hashlib.sha256()
     with open(aside / _ROWS, "wb") as file, open(aside / _DROPPED, "w") as bad:
         for row in rows:
             if isinstance(row, Dropped):
@@ -63,9 +66,10 @@ def write_examples(folder: Path, rows: Iterable[Example | Dropped], key: str) ->
                 continue
             line = json.dumps(_row(row), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
             file.write(line)
+            digest.update(line)
             offsets.append(offsets[-1] + len(line))
     np.save(aside / _OFFSETS, np.frombuffer(offsets, dtype=np.int64))
-    (aside / _COMPLETE).write_text(json.dumps({"key": key}))
+    (aside / _COMPLETE).write_text(json.dumps({"key": key, "sha256": digest.hexdigest()}))
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(aside, folder)
     return open_examples(folder)
@@ -80,9 +84,9 @@ def has_examples(folder: Path, key: str) -> bool:
 
 
 def open_examples(folder: Path) -> ExampleStore:
-    return ExampleStore(
-        folder, np.load(folder / _OFFSETS), os.open(folder / _ROWS, os.O_RDONLY | os.O_CLOEXEC)
-    )
+    offsets = np.load(folder / _OFFSETS)
+    sha256 = json.loads((folder / _COMPLETE).read_text())["sha256"]
+    return ExampleStore(folder, offsets, sha256, os.open(folder / _ROWS, os.O_RDONLY | os.O_CLOEXEC))
 
 
 def dropped_rows(folder: Path) -> Iterator[Dropped]:

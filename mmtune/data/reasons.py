@@ -30,6 +30,10 @@ Reason = Literal[
     "message_tree",
 ]
 REASONS: tuple[str, ...] = get_args(Reason)
+UNPHRASABLE = "unphrasable"
+"""An example that a template cannot say: of draws from a mixture, not of rows."""
+ON_PURPOSE = frozenset(("not_kept", "unlabelled"))
+"""What a card leaves out because it is not meant to be used; nothing is wrong with such rows."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 

@@ -8,6 +8,7 @@ from mmtune.errors import DataError
 from mmtune.pocket.corpus import documents
 from mmtune.pocket.instructions import Instruction, clean_set, dev_set, test_set
 from mmtune.pocket.pool import pool
+from mmtune.pocket.quizzes import SIZES, TASKS, quiz_rows
 
 _SETS: Mapping[str, Callable[..., Iterator[Instruction]]] = {
     "instructions/clean": clean_set,
@@ -16,18 +17,22 @@ _SETS: Mapping[str, Callable[..., Iterator[Instruction]]] = {
     "instructions/pool": pool,
 }
 CORPUS = "corpus"
-NAMES = (*_SETS, CORPUS)
+_QUIZZES = {f"tasks/{task}/{split}": (task, split) for task in TASKS for split in SIZES}
+NAMES = (*_SETS, CORPUS, *_QUIZZES)
 
 
 def rows(name: str, **options: int) -> Iterator[dict[str, Any]]:
     """The rows of a set. Options: `seed`, `count` (of the corpus: 0, without end, by default).
 
     Instruction rows are `{"id", "instruction", "output", "kind", "facts", "fault", "twin"}`,
-    all text (`facts` is JSON); corpus rows are `{"id", "text"}`.
+    all text (`facts` is JSON); corpus rows are `{"id", "text"}`; rows of `tasks/NAME/SPLIT` are
+    those of `quizzes`.
     Raises DataError for a name that does not exist.
     """
     if name == CORPUS:
         return _corpus_rows(**options)
+    if name in _QUIZZES:
+        return quiz_rows(*_QUIZZES[name], **options)
     if name not in _SETS:
         raise DataError(f"pocket:{name} does not exist; give one of {', '.join(NAMES)}")
     return (instruction.to_row() for instruction in _SETS[name](**options))

@@ -32,6 +32,7 @@ from mmtune.training.tripwires import SpikeWatch
 from mmtune.types import Conversation, Example
 from mmtune.workflows.choice import Candidate, Choice, reopen
 from mmtune.workflows.fingerprints import differences
+from mmtune.workflows.host_memory import keep_freed_memory
 from mmtune.workflows.material import Material, Tell, gather
 from mmtune.workflows.preflight import (
     SAVED_RECIPE,
@@ -124,6 +125,7 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
         cores = len(os.sched_getaffinity(0))
         here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         torch.set_num_threads(recipe.run.threads or max(1, cores // here))
+        keep_freed_memory()
     return accelerator
 
 
