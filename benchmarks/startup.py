@@ -25,8 +25,8 @@ STAGES = (  # (module, function): its time is that of all its calls before the f
     ("mmtune.workflows.session", "make_room"),
     ("mmtune.workflows.session", "fit_longest_batch"),
     ("mmtune.workflows.session", "try_first_batch"),
-    ("mmtune.workflows.train", "_marks_before"),
-    ("mmtune.workflows.train", "_measure_start"),
+    ("mmtune.workflows.train", "marks_before"),
+    ("mmtune.workflows.train", "measure_start"),
 )
 
 

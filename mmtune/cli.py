@@ -35,7 +35,7 @@ VERBS = {
     "doctor": "versions, devices, and the attention paths that run on them",
     "pocket": "build the embedded models (`mmtune pocket build NAME`)",
 }
-LATER = ("curate", "judge", "report")
+LATER = ("curate", "judge")
 POCKET_MODELS = ("lm",)
 
 _EPILOG = """\

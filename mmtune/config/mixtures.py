@@ -24,8 +24,9 @@ class Proportional(Section):
 
 class PerTemplate(Section):
     """T0's rule (Sanh et al. 2021, released code): each (data set, template) pair is a task of its
-    own, and weighs min(size, most_examples // templates). A small data set so counts once for each
-    of its templates, while a large one is held to `most_examples` in all."""
+    own and weighs as much as the data set has examples; of one with more than `most_examples`, that
+    number is shared among its templates. A small data set so counts once for each of its templates,
+    while a large one is held to `most_examples` in all."""
 
     kind: Literal["per_template"]
     most_examples: Positive = 500_000
@@ -50,7 +51,8 @@ Rule = Annotated[Proportional | PerTemplate | Temperature | Fixed, Field(discrim
 
 
 class Cap(Section):
-    """Only the first so many examples of a card are used."""
+    """Only so many examples of a card are used: its first ones, or, where its `splits` say that
+    its rows are sorted (`train[but every 12]`), some from all over."""
 
     examples: Positive = 30_000
     by_collection: dict[Collection, Positive] = {}
@@ -58,18 +60,24 @@ class Cap(Section):
 
 
 class Formats(Section):
-    """The parts of examples that are asked in each way; what is left is zero-shot."""
+    """The parts of draws that are asked in each way, each drawn for itself; what is left is asked
+    plainly, with the options that the mixture says."""
 
     few_shot: Share = 0.0
-    """Preceded by answered examples of the same data set."""
+    """Of those that are not inverted: preceded by answered examples of the same data set; by none
+    where none fits."""
     exemplars: Positive = 5
     """Most of them."""
     exemplar_chars: Positive = 4_000
-    """Their budget together; those that do not fit are left out."""
+    """Of them and the question together; those that do not fit are left out, the last first."""
+    without_options: Share = 0.0
+    """Of those whose template shows options: asked without them."""
     reasoned: Share = 1.0
-    """Of the examples that have a rationale: answered with it (chain of thought)."""
+    """Of those that have a rationale, in a template that asks for the answer: answered with it
+    (chain of thought)."""
     inverted: Share = 0.0
-    """Asked the other way round: from the answer to the question (Flan-2022)."""
+    """Of those that have a rationale and one question: asked for the question, or the rationale
+    (Flan 2022)."""
 
 
 class Mixture(Section):
@@ -87,7 +95,8 @@ class Mixture(Section):
     rule: Rule = Proportional(kind="proportional")
     cap: Cap = Cap()
     templates: str = "random"
-    """`random` (keyed by seed, epoch and example), `round_robin`, or one template's name."""
+    """`random` (keyed by seed, pass and example), `round_robin`, or a template's name that every
+    task has."""
     templates_per_task: Annotated[int, Field(ge=0)] = 0
     """Use only the first so many templates of each task; 0 uses all."""
     turned_around: bool = True
@@ -95,14 +104,16 @@ class Mixture(Section):
     options: Literal["with", "without", "shuffled", "lettered", "varied"] = "with"
     formats: Formats = Formats()
     examples_per_epoch: Annotated[int, Field(ge=0)] = 0
-    """Draws that make an epoch; 0 is the number of examples there are, after the cap."""
+    """Draws that make an epoch; 0 is the number of examples there are, after the cap.
+
+    Unless data.streaming is on, the draws of the first epoch are made and encoded once, and every
+    epoch goes over them. When streaming, each epoch goes on where the one before it ended: other
+    examples, or the same ones in other templates."""
 
     @model_validator(mode="after")
     def _has_cards(self) -> Self:
         if not self.cards and not self.collections:
             raise ValueError("give cards or collections")
-        if self.formats.few_shot + self.formats.inverted > 1:
-            raise ValueError("formats: few_shot and inverted are more than all examples together")
         return self
 
 

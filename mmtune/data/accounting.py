@@ -51,7 +51,7 @@ class RowCounts:
         """Count one row."""
         if isinstance(row, Dropped):
             self.by_reason[row.reason] += 1
-            if len(self.first_dropped) < _PLACES:
+            if len(self.first_dropped) < _PLACES and row.reason not in ON_PURPOSE:
                 self.first_dropped.append(row)
             return
         self.kept += 1
@@ -164,9 +164,14 @@ def _entry(item: Dropped) -> dict[str, str]:
 def _fault(counts: RowCounts, max_fraction: float) -> str:
     if not counts.seen:
         return f"{counts.source}: has no rows."
+    if not counts.bad and not counts.kept:
+        left_out = _reasons(counts.by_reason)
+        return (
+            f"{counts.source}: its card leaves all rows out ({left_out}); see its keep and label."
+        )
     places = "; ".join(f"{d.where} {d.reason}: {_entry(d)['detail']}" for d in counts.first_dropped)
     return (
-        f"{counts.source}: {counts.dropped:,} of {counts.seen:,} rows cannot be used "
+        f"{counts.source}: {counts.bad:,} of {counts.kept + counts.bad:,} rows cannot be used "
         f"({_reasons(counts.by_reason)}), more than data.max_bad_rows_fraction ({max_fraction:g}) "
         f"allows. The first: {places}. {_advice(counts)}"
     )

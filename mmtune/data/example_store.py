@@ -86,7 +86,9 @@ def has_examples(folder: Path, key: str) -> bool:
 def open_examples(folder: Path) -> ExampleStore:
     offsets = np.load(folder / _OFFSETS)
     sha256 = json.loads((folder / _COMPLETE).read_text())["sha256"]
-    return ExampleStore(folder, offsets, sha256, os.open(folder / _ROWS, os.O_RDONLY | os.O_CLOEXEC))
+    return ExampleStore(
+        folder, offsets, sha256, os.open(folder / _ROWS, os.O_RDONLY | os.O_CLOEXEC)
+    )
 
 
 def dropped_rows(folder: Path) -> Iterator[Dropped]:

@@ -104,11 +104,13 @@ def kind_of(rng: Random) -> Quiz:
 
 
 def same_kind(rng: Random) -> Quiz:
-    """Whether two words are of one kind; half the time they are."""
-    first = rng.choice(WORDS)
+    """Whether three words are all of one kind; half the time they are."""
     alike = rng.random() < 0.5
-    fits = [w for w in WORDS if w != first and (CATEGORY_OF[w] == CATEGORY_OF[first]) == alike]
-    return yes_or_no({"first": first, "second": rng.choice(fits)}, alike)
+    kind, other = rng.sample(sorted(CATEGORIES), 2)
+    words = rng.sample(CATEGORIES[kind], 3)
+    if not alike:
+        words[rng.randrange(3)] = rng.choice(CATEGORIES[other])
+    return yes_or_no({"words": listed(words)}, alike)
 
 
 def odd_one(rng: Random) -> Quiz:

@@ -23,7 +23,8 @@ from mmtune.encoding.store import TokenStore, is_complete, open_store, write_sto
 from mmtune.templates.phrasing import as_conversation
 from mmtune.training.tracking import write_json
 from mmtune.types import Conversation, Dropped, Example
-from mmtune.workflows.mixture import OpenedMixture, open_mixture
+from mmtune.workflows.mixture import OpenedMixture
+from mmtune.workflows.reading_cards import Places, open_mixture
 from mmtune.workflows.terminal import row_bar
 
 _BATCH = 512
@@ -62,6 +63,10 @@ class Accounts:
         if isinstance(row, Dropped):
             self.note(row)
 
+    def keep(self, source: str, count: int) -> None:
+        """So many rows of a source were read and are of use."""
+        self.of(source).kept += count
+
     def reject(self, row: Dropped) -> None:
         """A row that was read well cannot be encoded."""
         self.of(row.source).reject(row)
@@ -91,20 +96,18 @@ def _open_mixture(recipe: Recipe, folder: Path) -> OpenedMixture:
     data = recipe.data
     return open_mixture(
         load_mixture(Path(data.mixture)),
-        Path(data.cards),
-        Path(data.templates),
-        folder,
-        paths=data.card_paths,
+        Places(Path(data.cards), Path(data.templates), data.card_paths, folder),
         seed=recipe.train.seed,
         watch=row_bar,
+        held_out=data.dev_fraction,
     )
 
 
 def training_rows(opened: Opened, recipe: Recipe, accounts: Accounts) -> Iterator[Example]:
     """The rows to train on: all but the bad ones and those that `dev_fraction` holds out. Of a
-    mixture, one epoch of draws, after what could not be read of its cards."""
+    mixture, one epoch of draws, after an account of its cards' rows."""
     if opened.mixture:
-        opened.mixture.account(accounts.add)
+        opened.mixture.account(accounts.add, accounts.keep)
         yield from drawn(opened.mixture.rows(0), recipe, accounts)
     for source in opened.train:
         yield from drawn(examples(source), recipe, accounts)
@@ -127,7 +130,7 @@ def dev_rows(opened: Opened, recipe: Recipe, accounts: Accounts) -> list[Example
     held_out = []
     sources: list[Iterable[Example | Dropped]] = [examples(source) for source in opened.train]
     if opened.mixture:
-        sources.append(opened.mixture.rows(0))
+        sources.append(opened.mixture.rows(0, only=lambda row: _held_out(row, recipe)))
     for source in sources if recipe.data.dev_fraction else ():
         for row in source:
             if isinstance(row, Example) and _held_out(row, recipe):

@@ -28,14 +28,16 @@ def fingerprints(
         {"source alpaca": "22,061 samples, 3,211,004 tokens, sha256 ab12...",
          "tokenizer": "32,000 tokens, sha256 cd34...", "chat template": "own, sha256 ef56..."}
 
-    `store` is the whole training set; where it is None (streaming) sources are known by their
-    files. These are read whole to be hashed, once: `notes`, a JSON file, keeps the hashes of files
-    whose size and time of change stay as they are.
+    A mixture is known by its law and its templates. `store` is the whole training set; where it is
+    None (streaming) a mixture's cards are known by their examples, and sources by their files.
+    These are read whole to be hashed, once: `notes`, a JSON file, keeps the hashes of files whose
+    size and time of change stay as they are.
     """
     if store is None:
         sources = _by_files(opened, notes)
     else:
         sources = _by_samples(store)
+    sources |= _of_mixture(opened, whole=store is not None)
     return sources | {"tokenizer": _tokenizer(fmt), "chat template": _template(fmt)}
 
 
@@ -65,6 +67,12 @@ def _by_samples(store: TokenStore) -> dict[str, str]:
         samples = int(np.count_nonzero(mine))
         found[f"source {name}"] = f"{samples:,} samples, {tokens:,} tokens, sha256 {_short(digest)}"
     return found
+
+
+def _of_mixture(opened: Opened, *, whole: bool) -> dict[str, str]:
+    """Without its cards where the whole training set is known, which their rows are part of."""
+    facts = opened.mixture.facts() if opened.mixture else {}
+    return {name: fact for name, fact in facts.items() if not (whole and name.startswith("card "))}
 
 
 def _by_files(opened: Opened, notes: Path) -> dict[str, str]:

@@ -17,7 +17,7 @@ from mmtune.training.loop import StepInput
 Windows = Callable[[int, int], Iterator[TokenStore]]
 """(epoch, first window) -> the epoch's windows from there on; a map-style set is one window."""
 
-_FEW = 8
+_FEW = 4
 _FIRST_STEPS = 100
 """Of which a longest micro-batch, and one with two documents, is looked for"""
 
@@ -158,7 +158,7 @@ def longest_batch(feed: Feed, store: TokenStore) -> Batch:
 
 def first_batch(feed: Feed, store: TokenStore) -> tuple[Batch, list[Batch]] | None:
     """A micro-batch of the first step that holds two documents or more (that with the fewest, and
-    no more than eight of them); and each of them alone. None where no micro-batch holds two."""
+    no more than four of them); and each of them alone. None where no micro-batch holds two."""
     for planned in islice(feed.schedule(store).steps(0), _FIRST_STEPS):
         rows = [row for row in split(planned, store.lengths, feed.pieces).rows if len(row) > 1]
         if rows:

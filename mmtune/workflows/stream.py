@@ -15,6 +15,7 @@ from mmtune.encoding.store import TokenStore, open_store, write_store
 from mmtune.errors import DataError
 from mmtune.types import Example
 from mmtune.workflows.dataset import Accounts, Opened, drawn, encoded, training_rows
+from mmtune.workflows.mixture import OpenedMixture
 from mmtune.workflows.steps import Windows
 from mmtune.workflows.terminal import encoding_bar
 
@@ -94,14 +95,20 @@ class _Maker:
         """The rows of each window from number `start` on; each is to be read to its end."""
         size = self.recipe.data.window_rows
         if mixture := self.opened.mixture:
-            mixture.account(accounts.add)
-            return (
-                drawn(mixture.rows(epoch, low, low + size), self.recipe, accounts)
-                for low in range(start * size, mixture.rows_per_epoch, size)
-            )
+            lows = range(start * size, mixture.rows_per_epoch, size)
+            return (_drawn(mixture, self.recipe, accounts, epoch, low) for low in lows)
         rows = training_rows(self.opened, self.recipe, accounts)
         next(islice(rows, start * size, start * size), None)  # skip what came before
         return _cut(rows, size)
+
+
+def _drawn(
+    mixture: OpenedMixture, recipe: Recipe, accounts: Accounts, epoch: int, low: int
+) -> Iterator[Example]:
+    """The draws of a window; before the first of all, the account of the cards' rows."""
+    if epoch == low == 0:
+        mixture.account(accounts.add, accounts.keep)
+    yield from drawn(mixture.rows(epoch, low, low + recipe.data.window_rows), recipe, accounts)
 
 
 def _cut(rows: Iterator[Example], size: int) -> Iterator[Iterator[Example]]:

@@ -1,9 +1,8 @@
 """`mmtune train`: one recipe, from rows to `final/`. Reads top to bottom."""
 
 import json
-import math
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from signal import Signals
 from typing import Any
@@ -12,25 +11,26 @@ from accelerate import Accelerator
 from safetensors import SafetensorError
 
 from mmtune.config.recipe import Recipe
-from mmtune.encoding.batches import Batch
 from mmtune.errors import Interrupted, MmtuneError, StorageError, TrainingDiverged
-from mmtune.evaluation.scorers import SCORERS
-from mmtune.families.family import GenerationSettings, Loaded
 from mmtune.training.checkpoint import load_checkpoint, take_snapshot
 from mmtune.training.checkpoint_files import saved_steps, verify
-from mmtune.training.held_out import held_out_loss
 from mmtune.training.loop import LoopSettings, StepInput, StepReport, training_steps
 from mmtune.training.optimizer import learning_rate
 from mmtune.training.ranks import RankWatch
 from mmtune.training.signals import EXIT_CODES, StopSignals
 from mmtune.training.tracking import write_json, write_status
-from mmtune.types import Example
-from mmtune.workflows.choice import Candidate
-from mmtune.workflows.exam import Marked, describe_exam, exam_report, mean_score, sit_exam
+from mmtune.workflows.exam import describe_exam, exam_report
 from mmtune.workflows.export import export
+from mmtune.workflows.measuring import (
+    marks,
+    marks_before,
+    measure,
+    measure_if_missed,
+    measure_start,
+)
 from mmtune.workflows.preflight import check_folder
 from mmtune.workflows.session import Session, let_go, make_accelerator, open_session
-from mmtune.workflows.steps import fixed_batches, step_inputs
+from mmtune.workflows.steps import step_inputs
 
 
 def run(recipe: Recipe) -> None:
@@ -96,19 +96,19 @@ def _is_running(folder: Path) -> bool:
 def _run(recipe: Recipe, folder: Path, accelerator: Accelerator, signals: StopSignals) -> None:
     session = open_session(recipe, folder, accelerator)
     try:
-        _measure_start(session)
-        _measure_if_missed(session)
+        measure_start(session)
+        measure_if_missed(session)
         _train(session, signals)
         _settle(session)
         _restore_chosen(session)
-        after = _marks(session, session.test)
+        after = marks(session, session.test)
     except TrainingDiverged:
         _settle(session)  # no rank ends while another still writes: the launcher would stop it
         raise
     finally:
         session.writer.close()
         session.tracker.close()
-    before = _marks_before(session) if after else []
+    before = marks_before(session) if after else []
     report = exam_report(before, after, recipe.test.scorer) if after else {}
     _write_result(session, report)
     if session.main:
@@ -136,7 +136,7 @@ def _train(session: Session, signals: StopSignals) -> None:
         _watch(session, report)
         due = session.progress.due and session.progress.step == report.step
         if due or report.stop_signal:
-            _save(session, measure=not report.stop_signal)
+            _save(session, measured=not report.stop_signal)
         if report.stop_signal:
             _stop(session, report.stop_signal)
     signals.in_steps = False
@@ -175,7 +175,7 @@ def _save_is_due(session: Session, step: int, ends_epoch: bool) -> bool:
     return step == session.steps or (step % every == 0 if every else ends_epoch)
 
 
-def _save(session: Session, *, measure: bool) -> None:
+def _save(session: Session, *, measured: bool) -> None:
     """Have a checkpoint written in the background, and measure it on the dev set meanwhile. Whoever
     sends a signal does not wait long, so that it is measured on resuming then."""
     progress = replace(
@@ -186,8 +186,8 @@ def _save(session: Session, *, measure: bool) -> None:
     snapshot = take_snapshot(session.model, session.optimizer, progress, session.main)
     if snapshot is not None:
         session.writer.write(snapshot)
-    if measure:
-        _measure(session)
+    if measured:
+        measure(session)
 
 
 def _settle(session: Session) -> None:
@@ -196,98 +196,6 @@ def _settle(session: Session) -> None:
         session.writer.wait()
         let_go(session.folder, session.recipe, session.choice)
     session.accelerator.wait_for_everyone()
-
-
-def _measure_start(session: Session) -> None:
-    """The held-out loss before the first step, so that its fall is seen."""
-    if session.progress.step == 0 and (losses := _dev_loss(session)) and session.main:
-        session.tracker.write({"step": 0, "epoch": 0.0, "dev_loss": losses})
-        session.tracker.say("step 0: " + _in_words(losses, None))
-
-
-def _measure_if_missed(session: Session) -> None:
-    """Measure the checkpoint gone on from, where the run was stopped between saving and that."""
-    if session.progress.due and not session.choice.has(session.progress.step):
-        _measure(session)
-
-
-def _measure(session: Session) -> None:
-    """Ask the dev set what it says of the weights as they are; they become a candidate."""
-    step, epoch = session.progress.step, session.progress.position
-    losses = _dev_loss(session)
-    score = None
-    section = session.recipe.train.select
-    if section.by == "generation":
-        score = mean_score(_marks(session, session.dev))
-    loss = losses.get("all", math.nan)
-    candidate = Candidate(step, epoch, loss if math.isfinite(loss) else None, score)
-    session.choice.add(candidate, write=session.main)
-    if session.main:
-        row: dict[str, Any] = {"step": step, "epoch": round(epoch, 4)}
-        if losses:
-            row["dev_loss"] = losses
-        if score is not None:
-            row["dev_score"] = score
-        if len(row) > 2:
-            session.tracker.write(row)
-            session.tracker.say(f"step {step}: " + _in_words(losses, score))
-        _write_samples(session)
-
-
-def _in_words(losses: dict[str, float], score: float | None) -> str:
-    parts = [f"held-out loss {losses['all']:.4f}"] if losses else []
-    return ", ".join(parts + ([f"dev answers score {score:.1%}"] if score is not None else []))
-
-
-def _dev_loss(session: Session) -> dict[str, float]:
-    if session.dev_store is None:
-        return {}
-    batches: list[Batch] = list(fixed_batches(session.feed, session.dev_store))
-    return held_out_loss(
-        session.model, batches, list(session.dev_store.sources), session.accelerator
-    )
-
-
-def _marks(session: Session, examples: list[Example], of: Loaded | None = None) -> list[Marked]:
-    """Answers to examples, graded: of the test set, or of the dev set for choosing."""
-    if not examples:
-        return []
-    on_test = examples is session.test
-    section = session.recipe.test if on_test else session.recipe.train.select
-    settings = GenerationSettings(max_new_tokens=section.max_new_tokens)
-    return sit_exam(
-        session.family,
-        of or session.loaded,
-        examples,
-        SCORERS[section.scorer],
-        settings,
-        session.ranks,
-    )
-
-
-def _marks_before(session: Session) -> list[Marked]:
-    """The marks of the model as it was before training, loaded anew: the first step need not wait
-    for them. What an earlier start of the run wrote of them is read."""
-    section, path = session.recipe.test, session.folder / "test_before.json"
-    if not (section.before and session.test):
-        return []
-    asked = section.model_dump(mode="json", exclude={"show"})
-    asked["examples"] = [example.id for example in session.test]
-    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    if found.get("asked") == asked:
-        return [Marked(**mark) for mark in found["marks"]]
-    model = session.recipe.model
-    session.optimizer.state.clear()
-    base = session.family.load(
-        model,
-        session.accelerator.device,
-        seed=session.recipe.train.seed,
-        supervise=session.recipe.data.supervise,
-    )
-    marks = _marks(session, session.test, base)
-    if session.main:
-        write_json(path, {"asked": asked, "marks": [asdict(mark) for mark in marks]})
-    return marks
 
 
 def _write_result(session: Session, report: dict[str, Any]) -> None:
@@ -310,22 +218,6 @@ def _write_result(session: Session, report: dict[str, Any]) -> None:
 def _newest(folder: Path) -> str:
     kept = saved_steps(folder / "checkpoints")
     return f"The newest checkpoint is of step {kept[-1]}" if kept else "There is no checkpoint"
-
-
-def _write_samples(session: Session) -> None:
-    """Answers to a few prompts, to look at: samples/step-<n>.json."""
-    section = session.recipe.samples
-    if not (prompts := session.sample_prompts):
-        return
-    settings = GenerationSettings(max_new_tokens=section.max_new_tokens)
-    outputs = session.family.generate(session.loaded, prompts, settings)
-    folder = session.folder / "samples"
-    folder.mkdir(exist_ok=True)
-    rows = [
-        {"prompt": prompt.turns[-1].text, "answer": output.text, "stopped": output.stopped}
-        for prompt, output in zip(prompts, outputs, strict=True)
-    ]
-    write_json(folder / f"step-{session.progress.step}.json", rows)
 
 
 def _stop(session: Session, number: int) -> None:

@@ -349,7 +349,7 @@ def test_the_best_answering_checkpoint_is_exported(place: Path) -> None:
     run = recipe.parent / "run"
 
     def action() -> int:
-        from mmtune.workflows import train as workflow
+        from mmtune.workflows import measuring
 
         asked = iter([0.25, 0.75, 0.75, 0.5])
         scores: list[float] = []
@@ -362,7 +362,7 @@ def test_the_best_answering_checkpoint_is_exported(place: Path) -> None:
             return scores[-1]
 
         patch = pytest.MonkeyPatch()
-        patch.setattr(workflow, "SCORERS", {"exact_match": liking})
+        patch.setattr(measuring, "SCORERS", {"exact_match": liking})
         return train(recipe)
 
     assert in_fork(action) == 0
