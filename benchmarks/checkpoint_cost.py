@@ -1,6 +1,6 @@
 """What a checkpoint every ten steps costs a run.
 
-    python benchmarks/checkpoint_cost.py [--steps 1000] [--rounds 1]
+    python benchmarks/checkpoint_cost.py [--steps 1000] [--rounds 1] [--threads 1]
 
 LIMA's recipe on the embedded model, in turn without checkpoints but the last and with one every ten
 steps, each in a process of its own. Wall seconds are those between the first and the last step's
@@ -38,11 +38,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=0, help="0: as many as cores")
     given = parser.parse_args()
     spent: dict[int, list[list[float]]] = {0: [], 10: []}
     for number in range(given.rounds):
         for every in (0, 10) if number % 2 == 0 else (10, 0):
-            spent[every].append(run(given.steps, every))
+            spent[every].append(run(given.steps, every, given.threads))
             wall, cpu = spent[every][-1]
             print(f"checkpoint every {every or given.steps}: {wall:.1f} s wall, {cpu:.1f} s CPU")
             sys.stdout.flush()
@@ -56,11 +57,12 @@ def main() -> None:
     print(json.dumps({k: round(v, 4) for k, v in result.items()} | {"peak_kib": peak}))
 
 
-def run(steps: int, every: int) -> list[float]:
+def run(steps: int, every: int, threads: int) -> list[float]:
     """Wall and CPU seconds from the end of the first step to the end of the last."""
     with tempfile.TemporaryDirectory(prefix="checkpoint_cost-") as folder:
         overrides = [
             f"run.dir={folder}/run",
+            f"run.threads={threads}",
             f"train.max_steps={steps}",
             f"train.save_every_steps={every or steps}",
             "train.select.by=last",
