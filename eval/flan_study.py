@@ -1,6 +1,6 @@
-"""What tuning on some clusters of tasks does to clusters never seen: tune every arm, ask it, report.
+"""What tuning on some clusters of tasks does to clusters never seen: tune, ask, report.
 
-    python eval/flan_study.py eval/suites/flan_study.yaml out=runs/flan_study
+python eval/flan_study.py eval/suites/flan_study.yaml out=runs/flan_study
 """
 
 import argparse

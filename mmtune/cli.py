@@ -30,7 +30,7 @@ VERBS = {
     "generate": "answers of a tuned model, to a file of prompts or interactively",
     "judge": "compare answers with a model as the judge",
     "evaluate": "score a model on a suite",
-    "report": "one page about a run or an evaluation",
+    "report": "one page and a figure about an evaluation or a study",
     "bench": "how near training comes to a bare torch loop on this machine (`mmtune bench text`)",
     "doctor": "versions, devices, and the attention paths that run on them",
     "pocket": "build the embedded models (`mmtune pocket build NAME`)",
@@ -145,11 +145,13 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     elif verb == "generate":
         parser.add_argument("model", help="model folder, hub id, pocket:NAME, or a recipe (.yaml)")
         _add_generate_flags(parser)
+    elif verb == "report":
+        parser.add_argument("path", type=Path, help="JSON of an evaluation or study, or its folder")
     elif verb != "doctor":
         parser.add_argument("config", type=Path, help="a recipe (YAML)")
     if verb == "preview":
         parser.add_argument("--rows", type=_count, default=4, help="packs to show (default 4)")
-    if verb != "doctor":
+    if verb not in ("doctor", "report"):
         parser.add_argument("overrides", nargs="*", default=[], metavar="key=value")
     return parser
 
@@ -247,6 +249,7 @@ _ACTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
     "train": _with_recipe("train"),
     "generate": _generate,
     "evaluate": lambda given: _workflow("evaluate")(given.config, given.overrides),
+    "report": lambda given: _workflow("report")(given.path),
     "bench": lambda given: _workflow("bench")(given.subject, given.overrides),
     "doctor": lambda given: _workflow("doctor")(),
     "pocket": lambda given: _workflow("pocket")(given.name, given.overrides),

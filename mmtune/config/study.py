@@ -35,6 +35,9 @@ class FlanStudy(Section):
     """Of the training; each seed adds the clusters in another order."""
     examples: Positive
     """Drawn for each arm and epoch of the recipe, the same number in all."""
+    turned_around: bool = True
+    """Tune on templates that turn the task around, too. Their long answers outweigh the options of
+    the others in the loss, which is over tokens."""
     templates_asked: Positive = 4
     """The first so many templates of each task are asked."""
     held_out_rows: HeldOutRows = HeldOutRows()

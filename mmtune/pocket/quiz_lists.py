@@ -1,4 +1,4 @@
-"""Quizzes about lists, numbers and words: ordering, comparing, selecting, reckoning, sorting out."""
+"""Quizzes about lists, numbers and words: ordering, comparing, selecting, reckoning."""
 
 from itertools import permutations
 from random import Random

@@ -60,7 +60,7 @@ CLUSTERS: Mapping[str, Mapping[str, Draw]] = {
     },
 }
 TASKS: Mapping[str, Draw] = {name: draw for own in CLUSTERS.values() for name, draw in own.items()}
-SIZES = {"train": 1000, "dev": 100, "test": 200}
+SIZES = {"train": 2000, "dev": 100, "test": 200}
 _HUNDREDTHS = {"test": range(0, 30), "dev": range(30, 45), "train": range(45, 100)}
 """The parts of all that can be asked that each split draws from."""
 _PATIENCE = 200

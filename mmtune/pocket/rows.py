@@ -32,7 +32,8 @@ def rows(name: str, **options: int) -> Iterator[dict[str, Any]]:
     if name == CORPUS:
         return _corpus_rows(**options)
     if name in _QUIZZES:
-        return quiz_rows(*_QUIZZES[name], **options)
+        task, split = _QUIZZES[name]
+        return quiz_rows(task, split, **options)
     if name not in _SETS:
         raise DataError(f"pocket:{name} does not exist; give one of {', '.join(NAMES)}")
     return (instruction.to_row() for instruction in _SETS[name](**options))

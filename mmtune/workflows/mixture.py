@@ -6,7 +6,7 @@ Opened by `mmtune.workflows.reading_cards`.
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 from mmtune.config.mixtures import Mixture
 from mmtune.data.example_store import ExampleStore, dropped_rows

@@ -23,7 +23,7 @@ from mmtune.workflows.dataset import (
     training_store,
 )
 from mmtune.workflows.documents import Marks, documents, marked
-from mmtune.workflows.mixture import OpenedMixture
+from mmtune.workflows.mixture_table import show_mixture
 from mmtune.workflows.steps import targets_by_source
 from mmtune.workflows.terminal import console, encoding_bar, has_colours, visible
 
@@ -47,18 +47,7 @@ def run(recipe: Recipe, rows: int = 4) -> None:
             _show(_batch(recipe, kind, made, store, pack), made, out)
         _show_shares(store, out)
         if opened.mixture:
-            _show_draws(opened.mixture, out)
-
-
-def _show_draws(mixture: OpenedMixture, out: Console) -> None:
-    """What the law of the mixture says, beside what an epoch of draws comes to."""
-    count = mixture.rows_per_epoch
-    out.print(f"\nDraws of the first epoch, {count:,} in all", style="bold")
-    counts = mixture.drawing.counts(0, count)
-    width = max(len(part.name) for part in mixture.parts)
-    for part, drawn in zip(mixture.parts, counts, strict=True):
-        share = mixture.shares[part.name]
-        out.print(f"  {part.name:<{width}}  intended {share:7.2%}  realised {drawn / count:7.2%}")
+            show_mixture(opened.mixture, store, out)
 
 
 def _store(recipe: Recipe, opened: Opened, fmt: ChatFormat, folder: Path) -> TokenStore:

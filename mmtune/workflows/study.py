@@ -5,7 +5,7 @@ An arm that stands in the file is not run again, so a study that was stopped goe
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -97,6 +97,7 @@ def arm_recipe(study: FlanStudy, arm: Arm, cards: dict[str, Card], out: Path) ->
             "name": arm.label,
             "cards": [card.name for card in chosen],
             "hold_out": study.held_out,
+            "turned_around": study.turned_around,
             "examples_per_epoch": study.examples,
         },
         mixture,
@@ -186,7 +187,7 @@ def _marks(task: Task, marks: TaskMarks, held_out: bool) -> dict[str, Any]:
     }
 
 
-def _subject(fields: dict[str, str]) -> str:
+def _subject(fields: Mapping[str, str]) -> str:
     return " | ".join(text for name, text in fields.items() if name != "answer")
 
 

@@ -121,3 +121,19 @@ def test_tokens_lost_to_the_limit_are_told() -> None:
     counts = counts_of(4, 0)
     counts.cut, counts.tokens_lost = 2, 1234
     assert counts.described().endswith("0 dropped; 2 cut short; 1,234 tokens lost to the limit")
+
+
+def test_rows_that_are_left_out_on_purpose_are_counted_but_not_bad() -> None:
+    counts = RowCounts("rte/train")
+    for reason in ("unlabelled",) * 8 + ("not_kept", "empty_field"):
+        counts.add(Dropped("rte/train", f"rte.jsonl:{reason}", reason, "why"))
+    for number in range(10):
+        counts.add(Example(id=str(number), source="rte/train", task="rte"))
+    assert (counts.seen, counts.dropped, counts.bad) == (20, 10, 1)
+    check_bad_rows([counts], 0.1)
+    with pytest.raises(DataError, match="1 of 11 rows cannot be used .*first: rte.jsonl:empty"):
+        check_bad_rows([counts], 0.0)
+    alone = RowCounts("rte/test")
+    alone.add(Dropped("rte/test", "rte.jsonl:1", "unlabelled", "label is -1"))
+    with pytest.raises(DataError, match="leaves all rows out .1 unlabelled.; see its keep"):
+        check_bad_rows([alone], 0.5)

@@ -93,7 +93,7 @@ def test_faults_are_what_they_say() -> None:
             assert original.prompt != row.prompt
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("tasks/")])
 def test_rows_are_plain_text_with_an_id(name: str) -> None:
     for row in islice(rows(name, seed=2), 30):
         assert all(isinstance(value, str) for value in row.values())
