@@ -12,6 +12,7 @@ from mmtune.config.mixtures import Fixed, PerTemplate, Proportional, Rule, Tempe
 from mmtune.data.example_store import has_examples, open_examples, write_examples
 from mmtune.data.holding_out import left_out_clusters, may_train
 from mmtune.data.mixing import Drawing, Part, shares
+from mmtune.data.mixture import epoch_order
 from mmtune.types import Example, Image
 
 PARTS = [
@@ -97,6 +98,14 @@ def test_workers_that_share_the_draws_make_the_same_sequence() -> None:
     whole = list(drawing.draws(0, 90))
     parts = [list(drawing.draws(n * 30, (n + 1) * 30)) for n in range(3)]
     assert [draw for part in parts for draw in part] == whole
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_the_order_of_an_epoch_does_not_sort_the_draws_by_source(seed: int) -> None:
+    """Both are made of a seed and a small number: from one key they would be the same draws."""
+    drawing = Drawing(seed, (100, 100), (0.5, 0.5))
+    sources = np.array([draw.source for draw in drawing.draws(0, 1000)])
+    assert 200 < sources[epoch_order(seed, 0, 1000)[:500]].sum() < 300
 
 
 def test_another_seed_is_another_sequence() -> None:
