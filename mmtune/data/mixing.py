@@ -118,7 +118,7 @@ class Drawing:
 
     def _sources(self, block: int) -> NDArray[np.int64]:
         """The source of each draw of a block, drawn independently by `shares`."""
-        # A key of its own: `epoch_order` sorts by the draws of (seed, epoch), and an epoch sorted by
+        # A key of its own: `epoch_order` sorts by the draws of (seed, epoch), and what is sorted by
         # the very draws that chose its sources comes source after source.
         key = np.array([self._key(-1), block], dtype=np.uint64)
         draws = np.random.Philox(key=key).random_raw(_BLOCK)
